@@ -1,0 +1,102 @@
+"""Run small verified models inside an app.
+
+    import edgeinfer as ei
+
+    model = ei.load("digits.eib")
+    prediction = model.predict("seven.png")
+    print(prediction.label, prediction.confidence, prediction.source, prediction.latency_ms)
+
+Importing this package loads nothing else: numpy, Pillow and the inference engines are imported
+when they are first used.
+"""
+
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from edgeinfer.bundle import Bundle, Manifest, open_bundle
+    from edgeinfer.errors import (
+        BundleError,
+        ConversionError,
+        DataError,
+        DecodeError,
+        DigestError,
+        EdgeInferError,
+        EngineError,
+        EngineRunError,
+        EngineUnavailable,
+        GateError,
+        InputError,
+        ManifestError,
+        ModelLoadError,
+        NoVariantError,
+        RecipeError,
+        SelfTestError,
+    )
+    from edgeinfer.inference import LabelScore, Model, Prediction, Selection, Timings, load
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "edgeinfer.bundle": ("Bundle", "Manifest", "open_bundle"),
+    "edgeinfer.errors": (
+        "BundleError",
+        "ConversionError",
+        "DataError",
+        "DecodeError",
+        "DigestError",
+        "EdgeInferError",
+        "EngineError",
+        "EngineRunError",
+        "EngineUnavailable",
+        "GateError",
+        "InputError",
+        "ManifestError",
+        "ModelLoadError",
+        "NoVariantError",
+        "RecipeError",
+        "SelfTestError",
+    ),
+    "edgeinfer.inference": ("LabelScore", "Model", "Prediction", "Selection", "Timings", "load"),
+}
+
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "ConversionError",
+    "DataError",
+    "DecodeError",
+    "DigestError",
+    "EdgeInferError",
+    "EngineError",
+    "EngineRunError",
+    "EngineUnavailable",
+    "GateError",
+    "InputError",
+    "LabelScore",
+    "Manifest",
+    "ManifestError",
+    "Model",
+    "ModelLoadError",
+    "NoVariantError",
+    "Prediction",
+    "RecipeError",
+    "Selection",
+    "SelfTestError",
+    "Timings",
+    "load",
+    "open_bundle",
+]
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            value: object = getattr(import_module(home), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module 'edgeinfer' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,77 @@
+"""Bundles: a manifest and the content it names by digest, read and written, as a file or a folder."""
+
+from edgeinfer.bundle.canonical import canonical_json
+from edgeinfer.bundle.codec import Dialect, decode, encode
+from edgeinfer.bundle.document import check_manifest, manifest_bytes, parse_manifest
+from edgeinfer.bundle.manifest import (
+    Binding,
+    Blob,
+    Calibration,
+    Document,
+    Golden,
+    Input,
+    Latency,
+    Lineage,
+    Manifest,
+    Output,
+    Proportion,
+    Quantization,
+    TensorBlob,
+    Tolerance,
+    Variant,
+)
+from edgeinfer.bundle.reader import Bundle, open_bundle
+from edgeinfer.bundle.steps import (
+    CenterCrop,
+    Decode,
+    Layout,
+    Normalize,
+    PostprocessStep,
+    PreprocessStep,
+    Resize,
+    Scale,
+    Softmax,
+    TopK,
+    steps_digest,
+)
+from edgeinfer.bundle.writer import BlobSet, write_bundle
+
+__all__ = [
+    "Binding",
+    "Blob",
+    "BlobSet",
+    "Bundle",
+    "Calibration",
+    "CenterCrop",
+    "Decode",
+    "Dialect",
+    "Document",
+    "Golden",
+    "Input",
+    "Latency",
+    "Layout",
+    "Lineage",
+    "Manifest",
+    "Normalize",
+    "Output",
+    "PostprocessStep",
+    "PreprocessStep",
+    "Proportion",
+    "Quantization",
+    "Resize",
+    "Scale",
+    "Softmax",
+    "TensorBlob",
+    "Tolerance",
+    "TopK",
+    "Variant",
+    "canonical_json",
+    "check_manifest",
+    "decode",
+    "encode",
+    "manifest_bytes",
+    "open_bundle",
+    "parse_manifest",
+    "steps_digest",
+    "write_bundle",
+]

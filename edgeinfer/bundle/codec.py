@@ -1,0 +1,158 @@
+"""JSON-like values to frozen dataclasses and back, with errors that name the place.
+
+One small reader serves the manifest, the recipe and every document to come. It knows: str, int,
+float, bool, None, literals, tuples of one type, string-keyed mappings, optional values, nested
+dataclasses, and unions of dataclasses told apart by their literal `op` field. Numbers are strict:
+a bool is no int, a string is no number, an int is taken where a float is declared, and no number
+may be NaN or infinite. Why not a library: docs/decisions/0002-own-codec.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal, NoReturn, TypeVar
+
+from edgeinfer.errors import EdgeInferError, ManifestError
+
+T = TypeVar("T")
+_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Dialect:
+    """How strict to be, and which error to raise.
+
+    Attributes:
+        error: The error raised, built as `error(what, found=..., expected=..., next_step=...)`.
+        forbid_unknown: Whether a field the dataclass does not have is an error. A manifest reader
+            ignores such fields, so that a newer writer may add some; a recipe reader refuses them.
+        next_step: The advice that ends every message.
+    """
+
+    error: type[EdgeInferError]
+    forbid_unknown: bool
+    next_step: str
+
+
+MANIFEST = Dialect(ManifestError, forbid_unknown=False, next_step="get the bundle again or repack it")
+
+
+def decode(kind: type[T], value: object, *, where: str, dialect: Dialect = MANIFEST) -> T:
+    """Build a `kind` from parsed JSON or TOML.
+
+    Args:
+        kind: A dataclass.
+        value: What the parser returned.
+        where: Name of the document, the first part of every place in a message.
+        dialect: Strictness and error type.
+
+    Raises:
+        EdgeInferError: The dialect's error, naming the field, what was found and what was expected.
+    """
+    result: T = _decode(kind, value, where, dialect)
+    return result
+
+
+def encode(value: object) -> Any:
+    """Turn a dataclass into what `json.dumps` takes; fields that are None are left out."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        pairs = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+        return {name: encode(item) for name, item in pairs if item is not None}
+    if isinstance(value, Mapping):
+        return {key: encode(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [encode(item) for item in value]
+    return value
+
+
+def _decode(kind: Any, value: object, where: str, dialect: Dialect) -> Any:
+    origin = typing.get_origin(kind)
+    if origin in (typing.Union, types.UnionType):
+        return _decode_union(typing.get_args(kind), value, where, dialect)
+    if origin is Literal:
+        options = typing.get_args(kind)
+        if not any(type(value) is type(option) and value == option for option in options):
+            _refuse(where, value, " or ".join(repr(option) for option in options), dialect)
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            _refuse(where, value, "a list", dialect)
+        item_kind = typing.get_args(kind)[0]
+        return tuple(_decode(item_kind, item, f"{where}[{at}]", dialect) for at, item in enumerate(value))
+    if origin is not None and issubclass(origin, Mapping):
+        if not isinstance(value, Mapping):
+            _refuse(where, value, "a table", dialect)
+        item_kind = typing.get_args(kind)[1]
+        return {str(key): _decode(item_kind, item, f"{where}.{key}", dialect) for key, item in value.items()}
+    if dataclasses.is_dataclass(kind):
+        return _decode_fields(kind, value, where, dialect)
+    return _decode_scalar(kind, value, where, dialect)
+
+
+def _decode_scalar(kind: Any, value: object, where: str, dialect: Dialect) -> Any:
+    if kind is object:
+        return value
+    if kind is float and type(value) is int:
+        value = float(value) if abs(value) < 2**1023 else math.inf
+    if type(value) is not kind:
+        _refuse(where, value, _NAMES.get(kind, kind.__name__), dialect)
+    if isinstance(value, float) and not math.isfinite(value):
+        _refuse(where, value, "a finite number", dialect)
+    return value
+
+
+def _decode_union(kinds: tuple[Any, ...], value: object, where: str, dialect: Dialect) -> Any:
+    if value is None and type(None) in kinds:
+        return None
+    rest = [kind for kind in kinds if kind is not type(None)]
+    if len(rest) == 1:
+        return _decode(rest[0], value, where, dialect)
+    if all(dataclasses.is_dataclass(kind) for kind in rest):
+        by_op = {typing.get_args(_hints(kind)["op"])[0]: kind for kind in rest}
+        op = value.get("op") if isinstance(value, Mapping) else None
+        if not isinstance(op, str) or op not in by_op:
+            found = value if op is None else op
+            _refuse(f"{where}.op", found, "one of " + ", ".join(sorted(by_op)), dialect)
+        return _decode(by_op[op], value, where, dialect)
+    for kind in rest:
+        if type(value) is kind:
+            return _decode(kind, value, where, dialect)
+    _refuse(where, value, " or ".join(_NAMES.get(kind, str(kind)) for kind in rest), dialect)
+
+
+def _decode_fields(kind: Any, value: object, where: str, dialect: Dialect) -> Any:
+    if not isinstance(value, Mapping):
+        _refuse(where, value, "a table", dialect)
+    hints = _hints(kind)
+    if dialect.forbid_unknown:
+        for key in value:
+            if key not in hints:
+                near = difflib.get_close_matches(str(key), hints, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(hints))}"
+                raise dialect.error(f"{where} has the unknown key {key!r}", next_step=hint)
+    found = {}
+    for field in dataclasses.fields(kind):
+        if field.name in value:
+            found[field.name] = _decode(
+                hints[field.name], value[field.name], f"{where}.{field.name}", dialect
+            )
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise dialect.error(f"{where} lacks the field {field.name!r}", next_step=dialect.next_step)
+    return kind(**found)
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _refuse(where: str, value: object, expected: str, dialect: Dialect) -> NoReturn:
+    shown = repr(value)
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    raise dialect.error(where, found=shown, expected=expected, next_step=dialect.next_step)

@@ -1,0 +1,323 @@
+"""The manifest: what a bundle holds, as frozen data.
+
+Every field stands in `manifest.schema.json` and in docs/bundle-format.md under the same name.
+Fields that are None are absent from the JSON. Readers ignore fields that they do not know; a change
+that an old reader must not ignore raises `SCHEMA_VERSION`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from edgeinfer.bundle.steps import PostprocessStep, PreprocessStep
+
+FORMAT = "edgeinfer-bundle"
+SCHEMA_VERSION = 1
+
+DType = Literal["float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool"]
+Precision = Literal["fp32", "fp16", "int8", "mixed"]
+Format = Literal["onnx", "tflite"]
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Content by digest.
+
+    Attributes:
+        sha256: 64 lower-case hex digits.
+        size: Bytes; a reader never takes more than this.
+    """
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class TensorBlob:
+    """A tensor stored as little-endian values in row-major order.
+
+    Attributes:
+        blob: The bytes.
+        dtype: Type of one value.
+        shape: Lengths of the axes; their product times the value's size is `blob.size`.
+    """
+
+    blob: Blob
+    dtype: DType
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Input:
+    """What the model takes, independent of any variant.
+
+    Attributes:
+        name: Name by which callers hand it in.
+        dtype: Type of the preprocessed tensor.
+        shape: Its axes: a length, or a name where the length is free (the batch, always axis 0).
+        preprocess: Steps from what a caller has to the tensor of one item (without the batch axis);
+            empty when callers hand in the tensor itself.
+        preprocess_digest: SHA-256 of the steps' canonical JSON.
+    """
+
+    name: str
+    dtype: DType
+    shape: tuple[int | str, ...]
+    preprocess: tuple[PreprocessStep, ...]
+    preprocess_digest: str
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the model gives, independent of any variant.
+
+    Attributes:
+        name: Name under which callers find it.
+        dtype: Type of the tensor.
+        shape: Its axes, as for inputs.
+        labels: Names of the classes along the last axis, or None.
+        postprocess: Steps from the tensor to an answer.
+    """
+
+    name: str
+    dtype: DType
+    shape: tuple[int | str, ...]
+    labels: tuple[str, ...] | None = None
+    postprocess: tuple[PostprocessStep, ...] = ()
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """Affine quantization of one tensor: real = (stored - zero_point) * scale."""
+
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True)
+class Binding:
+    """How a variant's own tensor relates to the manifest's input or output.
+
+    Attributes:
+        tensor: Name inside the model file.
+        dtype: Type the engine takes or gives.
+        shape: Axes of the engine's tensor; a name where the length is free.
+        permute: For an input, axes of the manifest's tensor in the order of the engine's; for an
+            output the other way round. None keeps the order.
+        quantization: Set when the engine's tensor is quantized and the manifest's is not.
+    """
+
+    tensor: str
+    dtype: DType
+    shape: tuple[int | str, ...]
+    permute: tuple[int, ...] | None = None
+    quantization: Quantization | None = None
+
+
+@dataclass(frozen=True)
+class Proportion:
+    """A measured share with its 95% Wilson score interval.
+
+    Attributes:
+        value: Share in 0..1.
+        low: Lower bound.
+        high: Upper bound.
+        n: Cases measured on.
+        split: The part of the data they came from.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    split: Split
+
+
+@dataclass(frozen=True)
+class Latency:
+    """One call with batch 1, measured where the bundle was made: a hint, never a promise.
+
+    Attributes:
+        p50_us: Median in microseconds.
+        engine: Engine package and version.
+        threads: Threads given to the engine.
+        machine: Processor it was measured on.
+    """
+
+    p50_us: float
+    engine: str
+    threads: int
+    machine: str
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Largest difference from a golden output: |got - golden| <= atol + rtol * |golden|."""
+
+    atol: float
+    rtol: float
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One model file that answers for the bundle.
+
+    Attributes:
+        id: Name of the variant within the bundle.
+        format: File format.
+        precision: Arithmetic of the bulk of its layers.
+        blob: The model file.
+        inputs: Binding per input name.
+        outputs: Binding per output name.
+        requires: Least version per engine package that runs it; an engine whose package is not
+            named here is refused.
+        opset: ONNX operator set; None for TFLite.
+        golden_outputs: Outputs for the bundle's golden inputs, per output name.
+        tolerances: Tolerance per engine name.
+        accuracy: Top-1 accuracy, if measured.
+        agreement: Share of cases in which it names the teacher's class, if measured.
+        latency: Time of one call, if measured.
+        memory_bytes: Growth of resident memory by loading and running it, if measured.
+        isa: Instruction sets that it profits from.
+    """
+
+    id: str
+    format: Format
+    precision: Precision
+    blob: Blob
+    inputs: Mapping[str, Binding]
+    outputs: Mapping[str, Binding]
+    requires: Mapping[str, str]
+    opset: int | None = None
+    golden_outputs: Mapping[str, TensorBlob] = field(default_factory=dict)
+    tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
+    accuracy: Proportion | None = None
+    agreement: Proportion | None = None
+    latency: Latency | None = None
+    memory_bytes: int | None = None
+    isa: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Inputs whose outputs are known, run before a variant answers for the first time.
+
+    Attributes:
+        origin: Where the inputs come from: synthetic, or expressly licensed. Never training data.
+        inputs: Preprocessed tensors per input name; axis 0 counts the cases.
+        pictures: Per input name, encoded pictures that the preprocessing must turn into the first
+            rows of `inputs`.
+    """
+
+    origin: str
+    inputs: Mapping[str, TensorBlob]
+    pictures: Mapping[str, tuple[Blob, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Evidence that confidences mean what they say.
+
+    Attributes:
+        method: How they were calibrated.
+        split: Data that it was fitted on; never train.
+        n: Cases of that data.
+        nll_before: Mean negative log likelihood at temperature 1, in nats.
+        nll_after: The same at the fitted temperature.
+        ece_before: Expected calibration error over 15 equal-width bins at temperature 1.
+        ece_after: The same at the fitted temperature.
+    """
+
+    method: Literal["temperature"]
+    split: Split
+    n: int
+    nll_before: float
+    nll_after: float
+    ece_before: float
+    ece_after: float
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Where the bundle comes from.
+
+    Attributes:
+        teacher_sha256: Digest of the teacher's weights.
+        data_sha256: Digest over the digests of all items of the data.
+        splits: Items per split.
+        recipe_sha256: Digest of the recipe's canonical JSON.
+        seed: Seed of every random choice.
+        tools: Version per package that took part.
+        not_deterministic: Fields of the manifest that differ from run to run, with the reason.
+    """
+
+    teacher_sha256: str
+    data_sha256: str
+    splits: Mapping[str, int]
+    recipe_sha256: str
+    seed: int
+    tools: Mapping[str, str]
+    not_deterministic: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text for people that travels with the bundle."""
+
+    blob: Blob
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All that a bundle says about itself.
+
+    Attributes:
+        name: What the model is called; letters, digits, `.`, `_`, `-`.
+        version: Version of this model, the maker's own scheme.
+        task: What it does, for example `image-classification`.
+        licence: SPDX identifier or a sentence.
+        intended_use: A sentence on what it is for and what not.
+        inputs: What it takes.
+        outputs: What it gives; the first one carries the answer.
+        variants: Model files, the preferred one first.
+        golden: Inputs with known outputs, if any.
+        calibration: Evidence for its confidences, if calibrated.
+        lineage: Where it comes from, if known.
+        documents: Texts for people, by file name.
+    """
+
+    name: str
+    version: str
+    task: str
+    licence: str
+    intended_use: str
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    variants: tuple[Variant, ...]
+    golden: Golden | None = None
+    calibration: Calibration | None = None
+    lineage: Lineage | None = None
+    documents: Mapping[str, Document] = field(default_factory=dict)
+    format: Literal["edgeinfer-bundle"] = "edgeinfer-bundle"
+    schema_version: Literal[1] = 1
+
+    def blobs(self) -> dict[str, Blob]:
+        """Return every blob that the manifest names, by digest, in order of first mention."""
+        found: dict[str, Blob] = {}
+        for blob in self._mentions():
+            found.setdefault(blob.sha256, blob)
+        return found
+
+    def _mentions(self) -> list[Blob]:
+        mentions = []
+        for variant in self.variants:
+            mentions.append(variant.blob)
+            mentions += [tensor.blob for tensor in variant.golden_outputs.values()]
+        if self.golden:
+            mentions += [tensor.blob for tensor in self.golden.inputs.values()]
+            mentions += [blob for blobs in self.golden.pictures.values() for blob in blobs]
+        return mentions + [document.blob for document in self.documents.values()]

@@ -1,0 +1,175 @@
+"""Reading a bundle: nothing is handed out before its digest was checked.
+
+Invariants:
+* a blob is read up to the size that the manifest declares and never beyond it;
+* bytes that do not hash to the digest in the manifest never reach a caller, nor a file that a
+  caller could take for the blob.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from edgeinfer.bundle.containers import MANIFEST_NAME, Container, blob_name, open_container, reading
+from edgeinfer.bundle.document import MAX_MANIFEST_BYTES, parse_manifest
+from edgeinfer.bundle.manifest import Blob, Manifest
+from edgeinfer.errors import BundleError, DigestError, ManifestError
+from edgeinfer.host import atomic_file
+
+_CHUNK = 1024 * 1024
+_NEXT = "get the bundle again or repack it"
+
+
+class Bundle:
+    """An open bundle: its manifest, its digest, and its blobs on demand.
+
+    Attributes:
+        path: Where it lies.
+        manifest: What it says about itself.
+        manifest_bytes: The manifest as it is stored.
+        digest: SHA-256 (hex) of `manifest_bytes`, which names every blob by digest: the identity
+            of the whole bundle, the same in both forms.
+    """
+
+    def __init__(self, path: Path, container: Container) -> None:
+        self.path = path
+        self._container = container
+        self.manifest_bytes = self._read_manifest()
+        self.digest = hashlib.sha256(self.manifest_bytes).hexdigest()
+        self.manifest: Manifest = parse_manifest(self.manifest_bytes)
+        self._check_names()
+
+    def _read_manifest(self) -> bytes:
+        with reading(f"manifest.json of {self.path}"):
+            size = self._container.size(MANIFEST_NAME) or 0
+            if size > MAX_MANIFEST_BYTES:
+                raise ManifestError(
+                    f"manifest.json of {self.path}",
+                    found=f"{size} bytes",
+                    expected=f"at most {MAX_MANIFEST_BYTES}",
+                    next_step=_NEXT,
+                )
+            with self._container.open(MANIFEST_NAME) as file:
+                return file.read(MAX_MANIFEST_BYTES + 1)
+
+    def _check_names(self) -> None:
+        names = self._container.names()
+        if names is None:
+            return
+        extra = names - {MANIFEST_NAME} - {blob_name(sha256) for sha256 in self.manifest.blobs()}
+        if extra:
+            raise BundleError(
+                f"{self.path} holds what its manifest does not name", found=sorted(extra)[0], next_step=_NEXT
+            )
+
+    def chunks(self, blob: Blob) -> Iterator[bytes]:
+        """Yield a blob's bytes piece by piece, with bounded memory.
+
+        The pieces are verified as a whole only when the iterator ends without an error: do not act
+        on them before.
+
+        Raises:
+            DigestError: Size or digest differ from the manifest.
+            BundleError: The blob is missing or cannot be read.
+        """
+        name = blob_name(blob.sha256)
+        with reading(f"blob {blob.sha256[:12]} of {self.path}"):
+            size = self._container.size(name)
+            if size is None:
+                raise BundleError(f"{self.path} lacks blob {blob.sha256[:12]}", next_step=_NEXT)
+            if size != blob.size:
+                raise DigestError(
+                    f"blob {blob.sha256[:12]} of {self.path}",
+                    found=f"{size} bytes",
+                    expected=f"{blob.size} bytes",
+                    next_step=_NEXT,
+                )
+            hasher = hashlib.sha256()
+            left = blob.size
+            with self._container.open(name) as file:
+                while left:
+                    chunk = file.read(min(_CHUNK, left))
+                    if not chunk:
+                        break
+                    left -= len(chunk)
+                    hasher.update(chunk)
+                    yield chunk
+        if left or hasher.hexdigest() != blob.sha256:
+            raise DigestError(
+                f"blob of {self.path} was changed",
+                found=f"sha256 {hasher.hexdigest()[:12]}",
+                expected=blob.sha256[:12],
+                next_step=_NEXT,
+            )
+
+    def read(self, blob: Blob) -> bytes:
+        """Return a blob's bytes, verified.
+
+        Raises:
+            DigestError: Size or digest differ from the manifest.
+            BundleError: The blob is missing or cannot be read.
+        """
+        return b"".join(self.chunks(blob))
+
+    def copy(self, blob: Blob, path: Path) -> None:
+        """Write a blob to a file, which appears only when it was verified whole.
+
+        Raises:
+            DigestError: Size or digest differ from the manifest.
+            BundleError: The blob cannot be read, or the file cannot be written.
+        """
+        try:
+            with atomic_file(path) as file:
+                for chunk in self.chunks(blob):
+                    file.write(chunk)
+        except OSError as error:
+            raise BundleError(
+                f"cannot write {path} ({error.strerror or error})",
+                next_step="free space or choose another place",
+            ) from error
+
+    def verify(self) -> int:
+        """Read and hash every blob; return how many there are.
+
+        Raises:
+            BundleError: A blob is missing, damaged or not the one that the manifest names.
+        """
+        blobs = self.manifest.blobs().values()
+        for blob in blobs:
+            for _ in self.chunks(blob):
+                pass
+        return len(blobs)
+
+    def close(self) -> None:
+        """Give the file handle back."""
+        self._container.close()
+
+    def __enter__(self) -> Bundle:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_bundle(path: str | Path) -> Bundle:
+    """Open a bundle in either form and read its manifest.
+
+    Args:
+        path: A `.eib` file, or a folder with `manifest.json`.
+
+    Raises:
+        BundleError: It is no bundle or is damaged.
+        ManifestError: Its manifest is not valid.
+    """
+    path = Path(path)
+    container = open_container(path)
+    try:
+        return Bundle(path, container)
+    except BaseException:
+        container.close()
+        raise

@@ -1,0 +1,117 @@
+"""The steps that a manifest declares before and after the model, as data.
+
+`edgeinfer.preprocess` executes them; docs/bundle-format.md defines each to the last rounding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from edgeinfer.bundle.canonical import canonical_json
+from edgeinfer.bundle.codec import encode
+
+Color = Literal["RGB", "L"]
+Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+ResizeMode = Literal["squash", "fit-crop", "letterbox"]
+
+
+@dataclass(frozen=True)
+class Decode:
+    """Encoded picture to `(H, W, C) uint8`, EXIF orientation applied, transparency laid on `background`.
+
+    Attributes:
+        color: `RGB` (C = 3) or `L`, grey by ITU-R 601-2 luma (C = 1).
+        max_pixels: Width times height above which the picture is refused before it is decoded.
+        background: Grey level 0..255 under transparent pixels.
+    """
+
+    color: Color
+    max_pixels: int = 50_000_000
+    background: int = 255
+    op: Literal["decode"] = "decode"
+
+
+@dataclass(frozen=True)
+class Resize:
+    """`(H, W, C) uint8` to `(height, width, C) uint8`.
+
+    Attributes:
+        height: Rows of the result.
+        width: Columns of the result.
+        mode: `squash` ignores the aspect ratio; `fit-crop` keeps it and crops what stands over,
+            centred; `letterbox` keeps it and fills what is missing, centred.
+        filter: Resampling filter, with support widened by the scale when shrinking.
+        fill: Grey level 0..255 of the bars of `letterbox`.
+    """
+
+    height: int
+    width: int
+    mode: ResizeMode
+    filter: Filter
+    fill: int = 0
+    op: Literal["resize"] = "resize"
+
+
+@dataclass(frozen=True)
+class CenterCrop:
+    """`(H, W, C) uint8` to its centre `(height, width, C)`, offsets rounded down."""
+
+    height: int
+    width: int
+    op: Literal["center_crop"] = "center_crop"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Values to float32 `x * factor + offset`."""
+
+    factor: float
+    offset: float = 0.0
+    op: Literal["scale"] = "scale"
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """Float32 `(x - mean) / std`, one value per channel of the last axis."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    op: Literal["normalize"] = "normalize"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`(H, W, C)` to the declared order of axes."""
+
+    order: Literal["HWC", "CHW"]
+    op: Literal["layout"] = "layout"
+
+
+PreprocessStep = Decode | Resize | CenterCrop | Scale | Normalize | Layout
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Logits to probabilities over the last axis: `softmax(x / temperature)` in float64."""
+
+    temperature: float = 1.0
+    op: Literal["softmax"] = "softmax"
+
+
+@dataclass(frozen=True)
+class TopK:
+    """The `k` likeliest labels, likeliest first; equal ones in order of their index."""
+
+    k: int
+    op: Literal["top_k"] = "top_k"
+
+
+PostprocessStep = Softmax | TopK
+
+
+def steps_digest(steps: Sequence[PreprocessStep]) -> str:
+    """Return the SHA-256 (hex) of the steps' canonical JSON (RFC 8785)."""
+    return hashlib.sha256(canonical_json(encode(tuple(steps)))).hexdigest()

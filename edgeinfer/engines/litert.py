@@ -1,0 +1,103 @@
+"""LiteRT, under whichever of its three names is installed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from importlib import import_module, metadata
+from typing import Any
+
+import numpy as np
+
+from edgeinfer.bundle import Quantization
+from edgeinfer.engines.seam import Array, EngineInfo, Session, SessionOptions, TensorInfo
+from edgeinfer.errors import EngineRunError, EngineUnavailable, ModelLoadError
+
+# Distribution, and the module that holds its Interpreter: the first that imports is used.
+_HOMES = (
+    ("ai-edge-litert", "ai_edge_litert.interpreter"),
+    ("tflite-runtime", "tflite_runtime.interpreter"),
+    ("tensorflow", "tensorflow.lite"),
+)
+
+
+class LiteRt:
+    """Runs `tflite` variants on the CPU, with the XNNPACK kernels where the build has them."""
+
+    name = "litert"
+    formats = frozenset({"tflite"})
+
+    def info(self) -> EngineInfo:
+        """Say which version is here, and under which name."""
+        package, _ = _import()
+        return EngineInfo(self.name, package, _version(package), ("CPU (XNNPACK)",))
+
+    def load(self, model: bytes, options: SessionOptions) -> Session:
+        """Load a TFLite file."""
+        package, interpreter = _import()
+        try:
+            loaded = interpreter(model_content=model, num_threads=options.threads)
+            loaded.allocate_tensors()
+        except Exception as error:  # ValueError, RuntimeError and others, by version
+            raise ModelLoadError(
+                f"{package} {_version(package)} cannot load the model ({error})",
+                next_step=f"upgrade {package}, or ship a variant for this version",
+            ) from error
+        return _LiteRtSession(loaded)
+
+
+class _LiteRtSession:
+    """One interpreter; calls take turns, since an interpreter is not thread-safe."""
+
+    def __init__(self, interpreter: Any) -> None:
+        self._interpreter = interpreter
+        self._turn = threading.Lock()
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        self.inputs = tuple(_tensor(each) for each in inputs)
+        self.outputs = tuple(_tensor(each) for each in outputs)
+        self._input_at = {each["name"]: each["index"] for each in inputs}
+        self._output_at = {each["name"]: each["index"] for each in outputs}
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        try:
+            with self._turn:
+                for name, value in inputs.items():
+                    self._interpreter.set_tensor(self._input_at[name], value)
+                self._interpreter.invoke()
+                return {name: self._interpreter.get_tensor(at) for name, at in self._output_at.items()}
+        except Exception as error:  # as in load
+            raise EngineRunError(f"litert failed ({error})", next_step="run `edgeinfer verify`") from error
+
+    def close(self) -> None:
+        self._interpreter = None
+
+
+def _tensor(details: Mapping[str, Any]) -> TensorInfo:
+    scale, zero_point = details["quantization"]
+    signature = details.get("shape_signature", details["shape"])
+    return TensorInfo(
+        details["name"],
+        np.dtype(details["dtype"]).name,
+        tuple(None if length < 0 else int(length) for length in signature),
+        Quantization(float(scale), int(zero_point)) if scale else None,
+    )
+
+
+def _import() -> tuple[str, Any]:
+    reasons = []
+    for package, module in _HOMES:
+        try:
+            return package, import_module(module).Interpreter
+        except (ImportError, AttributeError) as error:
+            reasons.append(f"{package}: {error}")
+    raise EngineUnavailable(
+        "engine litert is not usable (" + "; ".join(reasons) + ")",
+        next_step="pip install 'edgeinfer[tflite]', or 'edgeinfer[tflite-legacy]' in an old environment",
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"

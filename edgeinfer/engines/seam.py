@@ -1,0 +1,107 @@
+"""The seam that every engine is behind. A new engine is one file and one line in the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.bundle import Quantization
+
+Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """An engine that is there.
+
+    Attributes:
+        name: Its name in edgeinfer: `onnxruntime` or `litert`.
+        package: The distribution that provides it here.
+        version: That distribution's version.
+        accelerators: What it can compute on, in its own words.
+    """
+
+    name: str
+    package: str
+    version: str
+    accelerators: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How a session runs.
+
+    Attributes:
+        threads: Threads that one call may use, at least 1. Idle threads sleep; they never spin.
+    """
+
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A model's own input or output: a length, or a name or None where the length is free."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str | None, ...]
+    quantization: Quantization | None = None
+
+
+class Session(Protocol):
+    """A loaded model. `run` may be called from several threads."""
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """What the model file takes."""
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """What it gives."""
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run once.
+
+        Args:
+            inputs: Contiguous arrays by the file's own tensor names, of its types and shapes.
+
+        Returns:
+            Arrays by the file's own tensor names, which the caller may keep.
+
+        Raises:
+            EngineRunError: The engine failed, whatever it raised.
+        """
+
+    def close(self) -> None:
+        """Free the model's memory."""
+
+
+class Engine(Protocol):
+    """Something that runs model files of one or more formats."""
+
+    @property
+    def name(self) -> str:
+        """Its name in edgeinfer."""
+
+    @property
+    def formats(self) -> frozenset[str]:
+        """The manifest formats that it runs."""
+
+    def info(self) -> EngineInfo:
+        """Say which version is here.
+
+        Raises:
+            EngineUnavailable: It is not installed or cannot be imported; says how to get it.
+        """
+
+    def load(self, model: bytes, options: SessionOptions) -> Session:
+        """Load a model file.
+
+        Raises:
+            EngineUnavailable: The engine is not installed.
+            ModelLoadError: The engine refused the file, whatever it raised.
+        """

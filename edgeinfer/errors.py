@@ -1,0 +1,124 @@
+"""The error tree: everything edgeinfer raises on purpose.
+
+    EdgeInferError
+    ├── BundleError              a bundle cannot be read or written
+    │   ├── ManifestError        its manifest is missing, of another version, or wrongly typed
+    │   └── DigestError          a blob is not the one that the manifest names
+    ├── InputError               what the caller handed in does not fit the model
+    │   └── DecodeError          bytes that are no picture, a damaged one, or one over the limit
+    ├── EngineError              an inference engine failed
+    │   ├── EngineUnavailable    it is not installed, or too old for the variant
+    │   ├── ModelLoadError       it refused the model file
+    │   └── EngineRunError       it failed while running
+    ├── SelfTestError            a variant does not reproduce the golden outputs here
+    ├── NoVariantError           no variant of the bundle can run here; lists why for each
+    └── ConversionError          a converter step failed
+        ├── RecipeError          the recipe is not valid
+        ├── DataError            the training data is not usable
+        └── GateError            a limit stated in the recipe was missed
+
+Each says in one line what failed, what was found against what was expected, and what to do next.
+"""
+
+from __future__ import annotations
+
+
+class EdgeInferError(Exception):
+    """Base of the tree; catching it catches all that edgeinfer raises on purpose.
+
+    Args:
+        what: What failed, naming the thing it failed on.
+        found: What was measured or seen there.
+        expected: What would have been right.
+        next_step: What the reader can do about it.
+    """
+
+    def __init__(
+        self, what: str, *, found: object = None, expected: object = None, next_step: str = ""
+    ) -> None:
+        self.what = what
+        self.found = found
+        self.expected = expected
+        self.next_step = next_step
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        """The whole message, in one line."""
+        text = self.what
+        if self.expected is not None:
+            text += f": expected {self.expected}"
+        if self.found is not None:
+            text += f"{',' if self.expected is not None else ':'} found {self.found}"
+        if self.next_step:
+            text += f"; {self.next_step}"
+        return " ".join(text.split())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep every field when the error crosses a process boundary."""
+        return (_rebuild, (type(self), self.what, self.found, self.expected, self.next_step))
+
+
+def _rebuild(
+    kind: type[EdgeInferError], what: str, found: object, expected: object, next_step: str
+) -> EdgeInferError:
+    return kind(what, found=found, expected=expected, next_step=next_step)
+
+
+class BundleError(EdgeInferError):
+    """A bundle cannot be read or written."""
+
+
+class ManifestError(BundleError):
+    """A manifest is missing, of a version this software does not know, or wrongly typed."""
+
+
+class DigestError(BundleError):
+    """A blob is not the one that the manifest names."""
+
+
+class InputError(EdgeInferError):
+    """What the caller handed in does not fit the model."""
+
+
+class DecodeError(InputError):
+    """Bytes that are no picture, a damaged one, or one over the limit."""
+
+
+class EngineError(EdgeInferError):
+    """An inference engine failed."""
+
+
+class EngineUnavailable(EngineError):  # noqa: N818 - the state is the error
+    """An engine is not installed, or too old for the variant."""
+
+
+class ModelLoadError(EngineError):
+    """An engine refused the model file."""
+
+
+class EngineRunError(EngineError):
+    """An engine failed while running."""
+
+
+class SelfTestError(EdgeInferError):
+    """A variant does not reproduce the golden outputs on this machine."""
+
+
+class NoVariantError(EdgeInferError):
+    """No variant of the bundle can run here."""
+
+
+class ConversionError(EdgeInferError):
+    """A converter step failed."""
+
+
+class RecipeError(ConversionError):
+    """A recipe is not valid."""
+
+
+class DataError(ConversionError):
+    """The training data is not usable."""
+
+
+class GateError(ConversionError):
+    """A limit that the recipe states was missed."""

@@ -1,0 +1,87 @@
+"""Files that are either whole or not there.
+
+Invariants:
+* a name that a reader knows never holds half of what was being written: everything is written
+  under a temporary name beside it, flushed to the disk, and renamed into place;
+* when writing fails, the temporary file or folder is removed; when the process is killed, what is
+  left carries the suffix `.partial` and is never taken for the real thing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+_SUFFIX = ".partial"
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Open `path` for writing bytes; it appears, whole and durable, when the block ends well.
+
+    Raises:
+        OSError: As the file system raises it; nothing is left at `path` that was not there before.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_SUFFIX, dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_directory(path.parent)
+
+
+@contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `path` when the block ends well.
+
+    The files inside are flushed to the disk before the rename.
+
+    Raises:
+        FileExistsError: `path` is there already and is not an empty folder.
+        OSError: As the file system raises it.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise FileExistsError(f"{path} exists and is not an empty folder")
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_SUFFIX, dir=path.parent))
+    try:
+        yield temporary
+        for file in sorted(temporary.rglob("*")):
+            if file.is_file():
+                with file.open("rb") as opened:
+                    os.fsync(opened.fileno())
+        temporary.chmod(0o777 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _sync_directory(path.parent)
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value
+
+
+def _sync_directory(path: Path) -> None:
+    # Windows cannot open a folder; its rename is durable by itself.
+    if os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,102 @@
+"""The self-test: golden inputs must give the golden outputs here, or the variant does not answer."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from edgeinfer.bundle import Bundle, TensorBlob, Tolerance
+from edgeinfer.engines.seam import Array
+from edgeinfer.errors import SelfTestError
+from edgeinfer.inference.bound import BoundVariant
+from edgeinfer.preprocess import Preprocessor
+
+# Where the manifest names no tolerance for an engine; the converter states one for each it ran.
+_DEFAULT = Tolerance(atol=1e-3, rtol=1e-3)
+# Pictures are lossless and their pixels must come out exactly; only float rounding may differ.
+_PREPROCESS = Tolerance(atol=1e-5, rtol=1e-5)
+
+
+def read_tensor(bundle: Bundle, tensor: TensorBlob) -> Array:
+    """Return a stored tensor, verified.
+
+    Raises:
+        BundleError: The blob is missing or not the one that the manifest names.
+    """
+    stored = np.frombuffer(bundle.read(tensor.blob), np.dtype(tensor.dtype).newbyteorder("<"))
+    value: Array = stored.reshape(tensor.shape).astype(tensor.dtype)
+    return value
+
+
+def golden_inputs(bundle: Bundle) -> dict[str, Array]:
+    """Return the golden inputs by name, or an empty dict where the bundle has none."""
+    golden = bundle.manifest.golden
+    return {name: read_tensor(bundle, tensor) for name, tensor in golden.inputs.items()} if golden else {}
+
+
+def run_golden(bundle: Bundle, bound: BoundVariant, engine: str) -> int:
+    """Run the golden inputs and compare; return the number of cases (0 without golden inputs).
+
+    Raises:
+        SelfTestError: An output differs by more than the variant's tolerance for this engine.
+    """
+    inputs = golden_inputs(bundle)
+    if not inputs or not bound.variant.golden_outputs:
+        return 0
+    count = len(next(iter(inputs.values())))
+    got = bound.run(inputs, count)
+    tolerance = bound.variant.tolerances.get(engine, _DEFAULT)
+    for name, tensor in bound.variant.golden_outputs.items():
+        expected = read_tensor(bundle, tensor)
+        _compare(f"variant {bound.variant.id} on {engine}: output {name}", got[name], expected, tolerance)
+    return count
+
+
+def run_golden_pictures(bundle: Bundle) -> int:
+    """Preprocess the golden pictures and compare with the golden inputs; return the number of pictures.
+
+    Raises:
+        SelfTestError: The preprocessing on this machine gives other values.
+        EngineUnavailable: Pillow is not installed.
+    """
+    golden = bundle.manifest.golden
+    if golden is None:
+        return 0
+    done = 0
+    for declared in bundle.manifest.inputs:
+        pictures = golden.pictures.get(declared.name, ())
+        expected = read_tensor(bundle, golden.inputs[declared.name]) if pictures else np.empty(0)
+        preprocess = Preprocessor(declared.preprocess)
+        for at, blob in enumerate(pictures):
+            got = preprocess(bundle.read(blob))[0]
+            _compare(f"preprocessing of golden picture {at}", got, expected[at], _PREPROCESS)
+            done += 1
+    return done
+
+
+def pillow_is_here() -> bool:
+    """Return whether pictures can be decoded on this device, without loading Pillow twice."""
+    if "PIL" in sys.modules:
+        return True
+    try:
+        import PIL  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def _compare(where: str, got: Array, expected: Array, tolerance: Tolerance) -> None:
+    if got.shape != expected.shape:
+        raise SelfTestError(f"{where} has another shape", found=got.shape, expected=expected.shape)
+    difference = np.abs(got.astype(np.float64) - expected.astype(np.float64))
+    allowed = tolerance.atol + tolerance.rtol * np.abs(expected.astype(np.float64))
+    # Not `difference > allowed`: a NaN must fail too.
+    wrong = ~(difference <= allowed)
+    if wrong.any():
+        raise SelfTestError(
+            f"{where} differs from the golden output in {int(wrong.sum())} of {wrong.size} values",
+            found=f"largest difference {float(np.max(difference)):.3g}",
+            expected=f"at most {tolerance.atol:.3g} + {tolerance.rtol:.3g} x value",
+            next_step="do not use this variant here; report engine, version and processor to its maker",
+        )

@@ -1,0 +1,224 @@
+"""The loaded model."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgeinfer.bundle import Bundle, Manifest, Softmax, TopK, open_bundle
+from edgeinfer.engines import ENGINE_NAMES, Engine, SessionOptions, engine_named
+from edgeinfer.engines.seam import Array
+from edgeinfer.errors import EngineUnavailable, InputError, ModelLoadError, SelfTestError
+from edgeinfer.inference.arrays import check_arrays
+from edgeinfer.inference.bound import BoundVariant
+from edgeinfer.inference.golden import pillow_is_here, run_golden, run_golden_pictures
+from edgeinfer.inference.prediction import LabelScore, Prediction, Timings
+from edgeinfer.inference.selection import Candidate, Selection, Wishes, candidates, none_left
+from edgeinfer.preprocess import Preprocessor, softmax, top_k
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    Source = str | os.PathLike[str] | bytes | Image | Array | Mapping[str, Array]
+
+
+class Model:
+    """A bundle that answers on this machine. Made by `load`; safe to share between threads.
+
+    Attributes:
+        manifest: What the bundle says about itself.
+        digest: Identity of the bundle.
+        selection: Every variant and engine that was considered, and why one was chosen.
+    """
+
+    def __init__(self, bundle: Bundle, bound: BoundVariant, selection: Selection) -> None:
+        self.manifest: Manifest = bundle.manifest
+        self.digest = bundle.digest
+        self.selection = selection
+        self._bound = bound
+        self._preprocess = {each.name: Preprocessor(each.preprocess) for each in bundle.manifest.inputs}
+        self._answer = bundle.manifest.outputs[0]
+        steps = self._answer.postprocess
+        self._temperature = next((step.temperature for step in steps if isinstance(step, Softmax)), None)
+        self._k = next((step.k for step in steps if isinstance(step, TopK)), 1)
+        # What does not change from one prediction to the next.
+        self._runtime = selection.chosen.runtime or selection.chosen.engine
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the model on preprocessed tensors.
+
+        Args:
+            inputs: Arrays by input name, of the manifest's dtypes and shapes; the batch is free
+                where the manifest says so.
+
+        Returns:
+            Arrays by output name, with the same batch.
+
+        Raises:
+            InputError: A name, dtype or shape differs from the manifest, or a value is not finite.
+            EngineRunError: The engine failed.
+        """
+        return self._bound.run(inputs, check_arrays(inputs, self.manifest.inputs))
+
+    def predict(self, source: Source) -> Prediction:
+        """Answer for one item.
+
+        Args:
+            source: A picture (path, encoded bytes, PIL image, or `(H, W[, C]) uint8` pixels), the
+                preprocessed tensor with or without its batch axis, or a dict of such tensors.
+
+        Raises:
+            InputError: It does not fit the model, or is a batch of several items.
+            DecodeError: It is no picture, is damaged, or is too large.
+            EngineRunError: The engine failed.
+        """
+        start = time.perf_counter()
+        inputs = self._prepare(source)
+        count = check_arrays(inputs, self.manifest.inputs)
+        if count != 1:
+            raise InputError(
+                "predict takes one item", found=f"a batch of {count}", next_step="use predict_many, or run"
+            )
+        prepared = time.perf_counter()
+        outputs = self._bound.run(inputs, 1)
+        ran = time.perf_counter()
+        top = self._top(outputs[self._answer.name][0])
+        end = time.perf_counter()
+        return Prediction(
+            label=top[0].label if top else None,
+            confidence=top[0].confidence if top else None,
+            top=top,
+            outputs=outputs,
+            source="device",
+            reason=self.selection.reason,
+            variant=self._bound.variant.id,
+            engine=self._runtime,
+            bundle=self.digest,
+            latency_ms=(end - start) * 1e3,
+            timings=Timings((prepared - start) * 1e3, (ran - prepared) * 1e3, (end - ran) * 1e3),
+        )
+
+    def predict_many(self, sources: Iterable[Source]) -> Iterator[Prediction]:
+        """Answer for each item as it comes, in order; holds one at a time in memory.
+
+        Raises:
+            InputError: As `predict` does, when the item's turn comes.
+            EngineRunError: Likewise.
+        """
+        return (self.predict(source) for source in sources)
+
+    def _prepare(self, source: Source) -> Mapping[str, Array]:
+        if isinstance(source, Mapping):
+            return source
+        if len(self.manifest.inputs) != 1:
+            names = ", ".join(each.name for each in self.manifest.inputs)
+            raise InputError("this model takes several inputs", expected=f"a dict with {names}")
+        declared = self.manifest.inputs[0]
+        preprocess = self._preprocess[declared.name]
+        if preprocess.takes_pictures and not (isinstance(source, np.ndarray) and source.dtype.kind == "f"):
+            return {declared.name: preprocess(source)}
+        if not isinstance(source, np.ndarray):
+            raise InputError(
+                f"input {declared.name} takes a tensor", found=type(source).__name__, expected="a numpy array"
+            )
+        return {declared.name: source[None] if source.ndim == len(declared.shape) - 1 else source}
+
+    def _top(self, output: Array) -> tuple[LabelScore, ...]:
+        if self._temperature is None or output.ndim != 1:
+            return ()
+        probabilities = softmax(output, self._temperature)
+        labels = self._answer.labels
+        return tuple(
+            LabelScore(labels[at] if labels else str(at), at, float(probabilities[at]))
+            for at in top_k(probabilities, self._k)
+        )
+
+    def close(self) -> None:
+        """Free the model's memory; it cannot answer any more."""
+        self._bound.session.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    engine: str | Engine | None = None,
+    variant: str | None = None,
+    precision: str | None = None,
+    threads: int = 1,
+    self_test: bool = True,
+) -> Model:
+    """Open a bundle and return the model that runs here.
+
+    Variants are tried in the manifest's order. One that no installed engine runs, that an engine
+    refuses, or whose golden outputs are not reproduced here, is passed over; `Model.selection` says why.
+
+    Args:
+        path: A `.eib` file or a bundle folder.
+        engine: Insist on an engine, by name or as an object with the Engine protocol.
+        variant: Insist on a variant, by id.
+        precision: Insist on a precision, for example `int8`.
+        threads: Threads one call may use. One is fastest for small models.
+        self_test: Run the golden inputs first. Without it a broken engine goes unnoticed.
+
+    Raises:
+        BundleError: The bundle cannot be read, or a blob is not the one that the manifest names.
+        NoVariantError: No variant can run here, or none was wished for that is there.
+        EngineUnavailable: The engine asked for is unknown or not installed.
+        SelfTestError: The preprocessing gives other values here than where the bundle was made.
+    """
+    engines = _engines(engine)
+    wishes = Wishes(engines[0].name if engine is not None else None, variant, precision)
+    if threads < 1:
+        raise InputError("threads", found=threads, expected="1 or more")
+    if engine is not None:
+        engines[0].info()
+    with open_bundle(Path(path)) as bundle:
+        if self_test and pillow_is_here():
+            run_golden_pictures(bundle)
+        found = candidates(bundle.manifest, engines, wishes)
+        options = SessionOptions(threads=threads)
+        for at, candidate in enumerate(found):
+            if candidate.rejected:
+                continue
+            runner = next(each for each in engines if each.name == candidate.engine)
+            outcome = _activate(bundle, candidate, runner, options, self_test=self_test)
+            if isinstance(outcome, BoundVariant):
+                reason = "first of the manifest's variants that runs here"
+                return Model(bundle, outcome, Selection(tuple(found), candidate, reason))
+            found[at] = Candidate(candidate.variant, candidate.engine, candidate.runtime, str(outcome))
+        raise none_left(bundle.manifest.name, found)
+
+
+def _engines(engine: str | Engine | None) -> list[Engine]:
+    if engine is None:
+        return [engine_named(name) for name in ENGINE_NAMES]
+    return [engine_named(engine) if isinstance(engine, str) else engine]
+
+
+def _activate(
+    bundle: Bundle, candidate: Candidate, engine: Engine, options: SessionOptions, *, self_test: bool
+) -> BoundVariant | Exception:
+    variant = next(each for each in bundle.manifest.variants if each.id == candidate.variant)
+    model = bundle.read(variant.blob)
+    try:
+        session = engine.load(model, options)
+        bound = BoundVariant(variant, bundle.manifest, session)
+        if self_test:
+            run_golden(bundle, bound, engine.name)
+    except (ModelLoadError, EngineUnavailable, SelfTestError) as error:
+        return error
+    return bound

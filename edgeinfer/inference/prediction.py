@@ -1,0 +1,64 @@
+"""What an answer says: what it is, and where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from edgeinfer.engines.seam import Array
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """One class and how likely it is.
+
+    Attributes:
+        label: Name of the class; its index as text where the bundle has no labels.
+        index: Position along the output's last axis.
+        confidence: Probability in 0..1, calibrated if the bundle says so.
+    """
+
+    label: str
+    index: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where the time of one prediction went, in milliseconds."""
+
+    preprocess_ms: float
+    run_ms: float
+    postprocess_ms: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One answer.
+
+    Attributes:
+        label: The likeliest class, or None for a model that does not classify.
+        confidence: Its probability in 0..1, or None likewise.
+        top: The likeliest classes, likeliest first.
+        outputs: The model's outputs by name, each with a batch axis of 1.
+        source: Where the answer was computed.
+        reason: Why this source and this variant.
+        variant: Id of the variant that answered.
+        engine: Engine package and version that ran it.
+        bundle: Digest of the bundle.
+        latency_ms: Time from the call to the answer.
+        timings: Its parts.
+    """
+
+    label: str | None
+    confidence: float | None
+    top: tuple[LabelScore, ...]
+    outputs: Mapping[str, Array] = field(repr=False)
+    source: Literal["device"]
+    reason: str
+    variant: str
+    engine: str
+    bundle: str = field(repr=False)
+    latency_ms: float
+    timings: Timings = field(repr=False)

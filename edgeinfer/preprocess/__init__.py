@@ -1,0 +1,7 @@
+"""The input specification, executed: the same code in training, calibration, evaluation and on the device."""
+
+from edgeinfer.preprocess.pipeline import Preprocessor
+from edgeinfer.preprocess.probabilities import softmax, top_k
+from edgeinfer.preprocess.quantize import dequantize, quantize
+
+__all__ = ["Preprocessor", "dequantize", "quantize", "softmax", "top_k"]

@@ -1,0 +1,164 @@
+"""Encoded pictures to pixels, and pixels to the size a model takes. Pillow does the work.
+
+Where these functions round or choose, docs/bundle-format.md says how, so that another language can
+do the same.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageOps
+from PIL.Image import Image
+
+from edgeinfer.bundle import CenterCrop, Decode, Resize
+from edgeinfer.errors import DecodeError, InputError
+
+Pixels = NDArray[np.uint8]
+# No format whose reader starts other programs or takes a script (EPS, for one).
+FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+_WIDE_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+
+
+def decode(source: object, step: Decode) -> Image:
+    """Return the picture upright, opaque, in the step's colours.
+
+    Args:
+        source: Path, encoded bytes, a PIL image, or `(H, W)`, `(H, W, 1 | 3 | 4)` uint8 pixels.
+        step: Colours, limit and background.
+
+    Raises:
+        DecodeError: It is no picture, is damaged, or has more pixels than the limit.
+        InputError: It is of a type that is no picture at all.
+    """
+    name, image = _open(source)
+    width, height = image.size
+    if width * height > step.max_pixels:
+        raise DecodeError(
+            f"{name} is too large",
+            found=f"{width} x {height} pixels",
+            expected=f"at most {step.max_pixels}",
+            next_step="shrink it, or raise max_pixels in the recipe",
+        )
+    try:
+        image.load()
+        return _colors(ImageOps.exif_transpose(image), step)
+    except Exception as error:  # Pillow's readers raise over a dozen types on damaged files.
+        raise DecodeError(
+            f"{name} is a damaged picture ({error})", next_step="open it in a viewer, or take it again"
+        ) from error
+
+
+def resize(image: Image, step: Resize) -> Image:
+    """Return the picture at the step's size; see `edgeinfer.bundle.Resize` for the modes."""
+    kind = Pillow.Resampling[step.filter.upper()]
+    width, height = image.size
+    if step.mode == "squash":
+        return image.resize((step.width, step.height), kind)
+    if step.mode == "fit-crop":
+        scale = max(step.width / width, step.height / height)
+        left = (width - step.width / scale) / 2
+        top = (height - step.height / scale) / 2
+        box = (
+            max(0.0, left),
+            max(0.0, top),
+            min(float(width), width - left),
+            min(float(height), height - top),
+        )
+        return image.resize((step.width, step.height), kind, box=box)
+    scale = min(step.width / width, step.height / height)
+    inner = (_length(width * scale, step.width), _length(height * scale, step.height))
+    result = Pillow.new(image.mode, (step.width, step.height), (step.fill,) * len(image.getbands()))
+    result.paste(image.resize(inner, kind), ((step.width - inner[0]) // 2, (step.height - inner[1]) // 2))
+    return result
+
+
+def center_crop(image: Image, step: CenterCrop) -> Image:
+    """Return the centre of the picture.
+
+    Raises:
+        InputError: The picture is smaller than the crop.
+    """
+    width, height = image.size
+    if width < step.width or height < step.height:
+        raise InputError(
+            "a picture is smaller than its centre crop",
+            found=f"{width} x {height}",
+            expected=f"at least {step.width} x {step.height}",
+            next_step="put a resize step before the crop",
+        )
+    left, top = (width - step.width) // 2, (height - step.height) // 2
+    return image.crop((left, top, left + step.width, top + step.height))
+
+
+def pixels(image: Image) -> Pixels:
+    """Return `(H, W, C) uint8` with C = 1 for grey and 3 for RGB."""
+    array = np.asarray(image, dtype=np.uint8)
+    return array[:, :, None] if array.ndim == 2 else array
+
+
+def _length(value: float, limit: int) -> int:
+    return min(limit, max(1, int(value + 0.5)))
+
+
+def _open(source: object) -> tuple[str, Image]:
+    if isinstance(source, Pillow.Image):
+        return "the PIL image", source
+    if isinstance(source, np.ndarray):
+        return "the pixel array", Pillow.fromarray(_checked_pixels(source))
+    if isinstance(source, bytes | bytearray | memoryview):
+        name, data = "the picture", bytes(source)
+    elif isinstance(source, str | os.PathLike):
+        name = str(source)
+        try:
+            data = Path(source).read_bytes()
+        except OSError as error:
+            raise DecodeError(
+                f"cannot read {name} ({error.strerror or error})", next_step="check the path"
+            ) from error
+    else:
+        raise InputError(
+            "this is no picture",
+            found=type(source).__name__,
+            expected="a path, bytes, a PIL image or a uint8 array",
+        )
+    try:
+        return name, Pillow.open(io.BytesIO(data), formats=FORMATS)
+    except Pillow.DecompressionBombError as error:
+        raise DecodeError(f"{name} is too large ({error})", next_step="shrink it") from error
+    except Exception as error:  # as above: the header readers raise many types
+        raise DecodeError(
+            f"{name} is no picture",
+            found=f"{len(data)} bytes that begin with {data[:8]!r}",
+            expected="one of " + ", ".join(FORMATS),
+            next_step="convert it to PNG or JPEG",
+        ) from error
+
+
+def _checked_pixels(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    good_shape = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+    if array.dtype != np.uint8 or not good_shape or 0 in array.shape:
+        raise InputError(
+            "the pixel array",
+            found=f"{array.dtype} {array.shape}",
+            expected="uint8 (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)",
+            next_step="for a batch use predict_many; a tensor that is already preprocessed is float32",
+        )
+    return array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
+
+
+def _colors(image: Image, step: Decode) -> Image:
+    if image.mode in _WIDE_GREY:
+        # 16 bits a pixel: the high byte is what an 8-bit picture of the same scene holds.
+        wide = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        image = Pillow.fromarray((wide >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        paper = Pillow.new("RGBA", image.size, (step.background,) * 3 + (255,))
+        image = Pillow.alpha_composite(paper, image)
+    return image.convert("RGB").convert(step.color) if step.color == "L" else image.convert("RGB")
