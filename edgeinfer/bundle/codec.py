@@ -16,7 +16,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, Literal, TypeVar
 
 from edgeinfer.errors import EdgeInferError, ManifestError
 
@@ -78,16 +78,16 @@ def _decode(kind: Any, value: object, where: str, dialect: Dialect) -> Any:
     if origin is Literal:
         options = typing.get_args(kind)
         if not any(type(value) is type(option) and value == option for option in options):
-            _refuse(where, value, " or ".join(repr(option) for option in options), dialect)
+            raise _refusal(where, value, " or ".join(repr(option) for option in options), dialect)
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            _refuse(where, value, "a list", dialect)
+            raise _refusal(where, value, "a list", dialect)
         item_kind = typing.get_args(kind)[0]
         return tuple(_decode(item_kind, item, f"{where}[{at}]", dialect) for at, item in enumerate(value))
     if origin is not None and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
-            _refuse(where, value, "a table", dialect)
+            raise _refusal(where, value, "a table", dialect)
         item_kind = typing.get_args(kind)[1]
         return {str(key): _decode(item_kind, item, f"{where}.{key}", dialect) for key, item in value.items()}
     if dataclasses.is_dataclass(kind):
@@ -101,9 +101,9 @@ def _decode_scalar(kind: Any, value: object, where: str, dialect: Dialect) -> An
     if kind is float and type(value) is int:
         value = float(value) if abs(value) < 2**1023 else math.inf
     if type(value) is not kind:
-        _refuse(where, value, _NAMES.get(kind, kind.__name__), dialect)
+        raise _refusal(where, value, _NAMES.get(kind, kind.__name__), dialect)
     if isinstance(value, float) and not math.isfinite(value):
-        _refuse(where, value, "a finite number", dialect)
+        raise _refusal(where, value, "a finite number", dialect)
     return value
 
 
@@ -118,17 +118,17 @@ def _decode_union(kinds: tuple[Any, ...], value: object, where: str, dialect: Di
         op = value.get("op") if isinstance(value, Mapping) else None
         if not isinstance(op, str) or op not in by_op:
             found = value if op is None else op
-            _refuse(f"{where}.op", found, "one of " + ", ".join(sorted(by_op)), dialect)
+            raise _refusal(f"{where}.op", found, "one of " + ", ".join(sorted(by_op)), dialect)
         return _decode(by_op[op], value, where, dialect)
     for kind in rest:
         if type(value) is kind:
             return _decode(kind, value, where, dialect)
-    _refuse(where, value, " or ".join(_NAMES.get(kind, str(kind)) for kind in rest), dialect)
+    raise _refusal(where, value, " or ".join(_NAMES.get(kind, str(kind)) for kind in rest), dialect)
 
 
 def _decode_fields(kind: Any, value: object, where: str, dialect: Dialect) -> Any:
     if not isinstance(value, Mapping):
-        _refuse(where, value, "a table", dialect)
+        raise _refusal(where, value, "a table", dialect)
     hints = _hints(kind)
     if dialect.forbid_unknown:
         for key in value:
@@ -152,7 +152,7 @@ def _hints(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
-def _refuse(where: str, value: object, expected: str, dialect: Dialect) -> NoReturn:
+def _refusal(where: str, value: object, expected: str, dialect: Dialect) -> EdgeInferError:
     shown = repr(value)
     shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    raise dialect.error(where, found=shown, expected=expected, next_step=dialect.next_step)
+    return dialect.error(where, found=shown, expected=expected, next_step=dialect.next_step)

@@ -1,0 +1,96 @@
+"""The export step: the float student as ONNX with a free batch, and as TFLite for batch 1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import torch
+from torch import nn
+
+from converters.dataset import load_record
+from converters.quiet import logged
+from converters.recipe import Recipe
+from converters.steps import Context, Step
+from converters.student import load_student
+from edgeinfer.bundle import encode
+from edgeinfer.errors import ConversionError
+
+INPUT, OUTPUT = "image", "logits"
+_LARGEST_BATCH = 4096
+
+
+def export_onnx(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
+    """Write `(N, C, H, W) -> (N, classes)` as one ONNX file, weights inside.
+
+    Args:
+        module: In evaluation mode.
+        shape: `(C, H, W)`.
+        path: Where to.
+    """
+    batch = torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)
+    program = torch.onnx.export(
+        module,
+        (torch.zeros(2, *shape),),
+        dynamo=True,
+        external_data=False,
+        input_names=[INPUT],
+        output_names=[OUTPUT],
+        dynamic_shapes={"x": {0: batch}},
+        verbose=False,
+    )
+    assert program is not None, "dynamo=True returns a program"
+    model = program.model_proto
+    _strip(model)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Remove what the exporter notes for debugging: source lines and names, a fifth of a small model."""
+    graph = model.graph
+    parts = (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer)
+    for part in parts:
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
+    graph.ClearField("value_info")
+
+
+def export_tflite(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
+    """Write `(1, H, W, C) -> (1, classes)` as TFLite; its kernels want channels last.
+
+    Args:
+        module: In evaluation mode, channels first.
+        shape: `(C, H, W)`.
+        path: Where to.
+    """
+    import litert_torch
+
+    channels, height, width = shape
+    last = litert_torch.to_channel_last_io(module, args=[0]).eval()
+    litert_torch.convert(last, (torch.zeros(1, height, width, channels),)).export(str(path))
+
+
+def _settings(recipe: Recipe) -> object:
+    return {"input": encode(recipe.input), "network": encode(recipe.student.network)}
+
+
+def _run(context: Context) -> None:
+    recipe = context.recipe
+    classes = len(load_record(context.needs).classes)
+    module = load_student(recipe, classes, context.needs["student.pt"])
+    shape = (recipe.input.channels, recipe.input.height, recipe.input.width)
+    log = context.scratch / "export.log"
+    with context.report.bar("exporting", 2) as bar:
+        for export, name in ((export_onnx, "fp32.onnx"), (export_tflite, "fp32.tflite")):
+            try:
+                with logged(log):
+                    export(module, shape, context.give(name))
+            except Exception as error:  # the exporters raise whatever their passes raise
+                raise ConversionError(
+                    f"exporting the student as {name} failed ({error})",
+                    next_step=f"the whole story is in {log}",
+                ) from error
+            bar.advance(note=name)
+
+
+EXPORT = Step("export", ("data.json", "student.pt"), ("fp32.onnx", "fp32.tflite"), _settings, _run)

@@ -1,0 +1,145 @@
+"""The package step: the measured, calibrated, self-testing bundle and its report."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.calibrate import load_fitted
+from converters.dataset import load_record
+from converters.export import INPUT, OUTPUT
+from converters.gate import load_verdicts
+from converters.golden import CASES, ORIGIN, golden_pictures
+from converters.quiet import logged
+from converters.recipe import Recipe
+from converters.report import Report
+from converters.steps import Context, Step
+from converters.tools import tool_versions
+from converters.variants import ARTIFACTS, Artifact, draft_manifest
+from converters.verify import Figures, load_figures, variant_logits
+from edgeinfer.bundle import (
+    BlobSet,
+    Document,
+    Golden,
+    Lineage,
+    Manifest,
+    TensorBlob,
+    Tolerance,
+    Variant,
+    encode,
+    write_bundle,
+)
+from edgeinfer.preprocess import Preprocessor
+
+# Kernels of other processors round the last step differently: two steps were seen between builds
+# with and without XNNPACK, so three are allowed.
+_INT8_STEPS = 3
+_NOT_DETERMINISTIC = {
+    "variants.*.latency": "a time measured on a shared machine",
+    "variants.*.memory_bytes": "a growth of resident memory",
+}
+
+
+def _run(context: Context) -> None:
+    recipe, record = context.recipe, load_record(context.needs)
+    figures = load_figures(context.needs["figures.json"])
+    fitted = load_fitted(context.needs["calibration.json"])
+    report = Report(
+        recipe, record, figures, load_verdicts(context.needs["verdicts.json"]), fitted, tool_versions()
+    )
+    context.give("report.json").write_bytes(report.json())
+    context.give("report.md").write_bytes(report.markdown())
+    blobs = BlobSet()
+    draft = draft_manifest(recipe, record, context.needs, blobs, fitted.temperature)
+    golden, tensors = _golden(recipe, blobs)
+    log = context.scratch / "package.log"
+    with context.report.bar("packing", len(ARTIFACTS)) as bar:
+        variants = []
+        for artifact, variant in zip(ARTIFACTS, draft.variants, strict=True):
+            with logged(log):
+                outputs = variant_logits(context.needs["draft.eib"], artifact.id, tensors)
+            variants.append(_measured(variant, artifact, figures, _stored(outputs, blobs), outputs))
+            bar.advance(note=artifact.id)
+    manifest = replace(
+        draft,
+        variants=tuple(variants),
+        golden=golden,
+        calibration=fitted.calibration,
+        lineage=_lineage(recipe, record.sha256, record.splits, context.needs["teacher.pt2"]),
+        documents={
+            "report.md": Document(blobs.add(context.give("report.md")), "text/markdown"),
+            "report.json": Document(blobs.add(context.give("report.json")), "application/json"),
+        },
+    )
+    _write(context, manifest, blobs)
+
+
+def _write(context: Context, manifest: Manifest, blobs: BlobSet) -> None:
+    write_bundle(context.give("bundle.eib"), manifest, blobs)
+
+
+def _golden(recipe: Recipe, blobs: BlobSet) -> tuple[Golden, NDArray[np.float32]]:
+    pictures = golden_pictures(recipe.input)
+    preprocess = Preprocessor(recipe.input.steps())
+    tensors = np.concatenate([preprocess(picture) for picture in pictures])
+    assert len(tensors) == CASES
+    stored = {INPUT: _stored(tensors, blobs)}
+    return Golden(ORIGIN, stored, {INPUT: tuple(blobs.add(picture) for picture in pictures)}), tensors
+
+
+def _stored(values: NDArray[np.float32], blobs: BlobSet) -> TensorBlob:
+    data = np.ascontiguousarray(values, dtype="<f4").tobytes()
+    return TensorBlob(blobs.add(data), "float32", values.shape)
+
+
+def _measured(
+    variant: Variant, artifact: Artifact, figures: Figures, golden: TensorBlob, outputs: NDArray[np.float32]
+) -> Variant:
+    own = next(each for each in figures.variants if each.id == variant.id)
+    largest = float(np.abs(outputs).max())
+    step = own.logit_range / 255 if artifact.precision == "int8" else 0.0
+    return replace(
+        variant,
+        golden_outputs={OUTPUT: golden},
+        tolerances={artifact.engine: Tolerance(_INT8_STEPS * step + 1e-4 * largest, 1e-3)},
+        accuracy=own.accuracy,
+        agreement=own.agreement,
+        latency=own.latency,
+        memory_bytes=own.memory_bytes,
+    )
+
+
+def _lineage(recipe: Recipe, data: str, splits: Mapping[str, int], teacher: Path) -> Lineage:
+    with teacher.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Lineage(
+        teacher_sha256=digest,
+        data_sha256=data,
+        splits=splits,
+        recipe_sha256=recipe.digest(),
+        seed=recipe.seed,
+        tools=tool_versions(),
+        not_deterministic=_NOT_DETERMINISTIC,
+    )
+
+
+PACKAGE = Step(
+    "package",
+    (
+        "data.json",
+        "teacher.pt2",
+        "draft.eib",
+        "figures.json",
+        "verdicts.json",
+        "calibration.json",
+        *(each.file for each in ARTIFACTS),
+    ),
+    ("bundle.eib", "report.md", "report.json"),
+    lambda recipe: encode(replace(recipe, folder=".")),
+    _run,
+)

@@ -1,0 +1,93 @@
+"""The whole conversion: the steps in order, and what comes out beside the bundle."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from converters.calibrate import CALIBRATE
+from converters.dataset import DATA
+from converters.export import EXPORT
+from converters.gate import GATE
+from converters.package import PACKAGE
+from converters.progress import Quiet, Reporter
+from converters.quantize import QUANTIZE
+from converters.recipe import Recipe, check_recipe
+from converters.steps import run_steps
+from converters.student import STUDENT
+from converters.teacher import TEACHER
+from converters.tools import tool_versions
+from converters.variants import DRAFT
+from converters.verify import VERIFY, Figures, load_figures
+from edgeinfer.bundle import open_bundle
+from edgeinfer.errors import ConversionError
+from edgeinfer.host import atomic_file
+
+STEPS = (DATA, TEACHER, STUDENT, EXPORT, QUANTIZE, DRAFT, VERIFY, GATE, CALIBRATE, PACKAGE)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a conversion made.
+
+    Attributes:
+        bundle: The bundle's file.
+        digest: Its identity.
+        report: The report for people, in Markdown; its JSON lies beside it.
+        figures: What was measured.
+    """
+
+    bundle: Path
+    digest: str
+    report: Path
+    figures: Figures
+
+
+def convert(recipe: Recipe, output: Path, work: Path, report: Reporter | None = None) -> Outcome:
+    """Make a bundle from a recipe, resuming what an earlier run left in the work folder.
+
+    Args:
+        recipe: What to make.
+        output: Where the bundle goes; `<name>.report.md` and `.report.json` are written beside it.
+        work: Folder that keeps each step's result; made if missing.
+        report: Where steps say what they do; nowhere by default.
+
+    Raises:
+        RecipeError: The recipe breaks a rule.
+        DataError: The data cannot be used.
+        GateError: A limit was missed; nothing is written to `output`.
+        ConversionError: Another step failed.
+        BundleError: The bundle cannot be written.
+    """
+    check_recipe(recipe)
+    report = report or Quiet()
+    with _writing("the work folder"):
+        work.mkdir(parents=True, exist_ok=True)
+    files = run_steps(STEPS, recipe, work, report, tool_versions())
+    paths = {
+        "report.md": output.with_suffix(".report.md"),
+        "report.json": output.with_suffix(".report.json"),
+        "bundle.eib": output,
+    }
+    with _writing(f"{output} or the report beside it"):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        for artifact, path in paths.items():
+            with files[artifact].open("rb") as source, atomic_file(path) as target:
+                shutil.copyfileobj(source, target)
+    with open_bundle(output) as bundle:
+        bundle.verify()
+        return Outcome(output, bundle.digest, paths["report.md"], load_figures(files["figures.json"]))
+
+
+@contextmanager
+def _writing(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConversionError(
+            f"cannot write {what} ({error.strerror or error})",
+            next_step="free space or choose another place; the run resumes where it was",
+        ) from error

@@ -1,0 +1,133 @@
+"""The report: what was made, from what, how good it is, and which limits it kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from converters.calibrate import Fitted
+from converters.dataset import DataRecord
+from converters.gate import Verdict
+from converters.recipe import Recipe
+from converters.verify import Figures, VariantFigures
+from edgeinfer.bundle import Proportion, encode
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that the report shows.
+
+    Attributes:
+        recipe: What was asked for.
+        data: What it was trained and measured on.
+        figures: What was measured.
+        verdicts: Limits and whether they are kept.
+        fitted: Calibration.
+        tools: Version per package.
+    """
+
+    recipe: Recipe
+    data: DataRecord
+    figures: Figures
+    verdicts: tuple[Verdict, ...]
+    fitted: Fitted
+    tools: Mapping[str, str]
+
+    def json(self) -> bytes:
+        """Return it for programs."""
+        value = encode(self)
+        # Where the recipe lay is the maker's own business.
+        value["recipe"].pop("folder")
+        return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
+
+    def markdown(self) -> bytes:
+        """Return it for people."""
+        parts = [self._head(), self._variants(), self._limits(), self._confidence(), self._origin()]
+        return ("\n\n".join(parts) + "\n").encode()
+
+    def _head(self) -> str:
+        figures = self.figures
+        ratio = figures.teacher_parameters / figures.student_parameters
+        return "\n".join(
+            [
+                f"# {self.recipe.name} {self.recipe.version}",
+                "",
+                f"{self.recipe.intended_use} Licence: {self.recipe.licence}.",
+                "",
+                f"The teacher ({figures.teacher_parameters:,} parameters) names the right class in "
+                f"{shown(figures.teacher_accuracy)} of the test pictures; the student, {ratio:.1f} times smaller "
+                f"({figures.student_parameters:,} parameters), in {shown(figures.student_accuracy)}.",
+            ]
+        )
+
+    def _variants(self) -> str:
+        rows = [
+            "## Variants",
+            "",
+            "| variant | engine | bytes | accuracy (95% interval) | one run | agrees with teacher | with PyTorch |",
+            "| --- | --- | ---: | --- | ---: | ---: | ---: |",
+            *(_row(variant) for variant in self.figures.variants),
+            "",
+            f"Accuracy on {self.figures.student_accuracy.n} test pictures that took no part in training, choosing or "
+            "calibrating; intervals are Wilson's. One run is the median of many with batch 1 and one thread on "
+            f"{self.figures.variants[0].latency.machine}. The int8 files name the same class in "
+            f"{self.figures.int8_agreement:.2%} of the pictures.",
+        ]
+        return "\n".join(rows)
+
+    def _limits(self) -> str:
+        rows = [
+            "## Limits",
+            "",
+            "| limit | variant | measured | limit | kept |",
+            "| --- | --- | ---: | ---: | --- |",
+        ]
+        for each in self.verdicts:
+            kept = "yes" if each.passed else "no"
+            rows.append(f"| {each.gate} | {each.subject} | {each.measured:.6g} | {each.limit:.6g} | {kept} |")
+        return "\n".join(rows)
+
+    def _confidence(self) -> str:
+        fitted, evidence = self.fitted, self.fitted.calibration
+        return "\n".join(
+            [
+                "## Confidence",
+                "",
+                f"Temperature {fitted.temperature:.3g}, fitted on the {evidence.n} validation pictures: expected "
+                f"calibration error {evidence.ece_before:.3f} before, {evidence.ece_after:.3f} after; negative log "
+                f"likelihood {evidence.nll_before:.4f} before, {evidence.nll_after:.4f} after.",
+            ]
+        )
+
+    def _origin(self) -> str:
+        data = self.data
+        splits = ", ".join(f"{count} {split}" for split, count in data.splits.items())
+        tools = ", ".join(f"{name} {version}" for name, version in sorted(self.tools.items()))
+        lines = [
+            "## Origin",
+            "",
+            f"- Data: {len(data.classes)} classes, {splits}; digest `{data.sha256[:16]}`; {data.duplicates} duplicates "
+            f"(never in two splits), {len(data.unreadable)} unreadable.",
+            f"- Recipe: digest `{self.recipe.digest()[:16]}`, seed {self.recipe.seed}.",
+            f"- Tools: {tools}.",
+        ]
+        return "\n".join(lines)
+
+
+def shown(share: Proportion) -> str:
+    """Return a share with its interval in percent, for example `98.5% (97.2 to 99.2)`."""
+    return f"{share.value:.1%} ({share.low * 100:.1f} to {share.high * 100:.1f})"
+
+
+def _row(variant: VariantFigures) -> str:
+    cells = (
+        variant.id,
+        variant.engine,
+        f"{variant.bytes:,}",
+        shown(variant.accuracy),
+        f"{variant.latency.p50_us:.0f} us",
+        f"{variant.agreement.value:.1%}",
+        f"{variant.parity:.1%}",
+    )
+    return "| " + " | ".join(cells) + " |"

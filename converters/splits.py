@@ -1,0 +1,86 @@
+"""Train, validation and test, told apart from the first line.
+
+Invariants:
+* equal content is always in one split, under whatever names it occurs;
+* a picture of the test set given by the user never trains, even if it was given for training too;
+* the same items, shares and seed give the same splits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgeinfer.errors import DataError
+
+SPLITS = ("train", "validation", "test")
+
+
+def split_items(
+    digests: Sequence[str],
+    labels: Sequence[int],
+    given: Sequence[str | None],
+    *,
+    validation: float,
+    test: float,
+    seed: int,
+) -> list[str]:
+    """Return the split of each item.
+
+    Args:
+        digests: Content digest per item.
+        labels: Class index per item.
+        given: Split that the data itself assigns, or None.
+        validation: Share of the items not given as test, to validate on.
+        test: Share of all items to test on, where none is given as test.
+        seed: Seed of the shuffle.
+
+    Raises:
+        DataError: A class has no item left in one of the splits.
+    """
+    fixed: dict[str, str] = {}
+    for split in reversed(SPLITS):
+        for digest, own in zip(digests, given, strict=True):
+            if own == split:
+                fixed.setdefault(digest, split)
+    # What the data gives as train still yields the validation split, unless that is given too.
+    if "validation" not in fixed.values():
+        fixed = {digest: split for digest, split in fixed.items() if split != "train"}
+    shares = {"validation": validation if "validation" not in fixed.values() else 0.0}
+    shares["test"] = test if "test" not in fixed.values() else 0.0
+    assigned = dict(fixed)
+    generator = np.random.default_rng(seed)
+    for label in sorted(set(labels)):
+        mine = zip(digests, labels, strict=True)
+        free = sorted({digest for digest, own in mine if own == label and digest not in assigned})
+        _deal(free, shares, generator, assigned)
+    result = [assigned[digest] for digest in digests]
+    _check_all_present(result, labels)
+    return result
+
+
+def _deal(
+    free: list[str], shares: dict[str, float], generator: np.random.Generator, assigned: dict[str, str]
+) -> None:
+    order = [free[at] for at in generator.permutation(len(free))]
+    in_test = round(len(order) * shares["test"])
+    in_validation = round((len(order) - in_test) * shares["validation"])
+    for at, digest in enumerate(order):
+        if at < in_test:
+            assigned[digest] = "test"
+        elif at < in_test + in_validation:
+            assigned[digest] = "validation"
+        else:
+            assigned[digest] = "train"
+
+
+def _check_all_present(splits: Sequence[str], labels: Sequence[int]) -> None:
+    present = set(zip(splits, labels, strict=True))
+    for split in SPLITS:
+        missing = sum((split, label) not in present for label in set(labels))
+        if missing:
+            raise DataError(
+                f"the {split} split lacks {missing} of {len(set(labels))} classes",
+                next_step="add pictures to the small classes, or change data.validation and data.test",
+            )

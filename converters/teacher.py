@@ -1,0 +1,109 @@
+"""The teacher step: load what the user has, or train one. Either way it ends as one `.pt2` file."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from converters.dataset import check_classes, load_record
+from converters.networks import ConvNet
+from converters.recipe import Recipe
+from converters.steps import Context, Step
+from converters.training import course, train
+from edgeinfer.bundle import encode
+from edgeinfer.errors import ConversionError, RecipeError
+
+# torch.export fixes the batch unless it is given a generous range.
+_LARGEST_BATCH = 4096
+
+
+def load_teacher(path: Path) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return a function from `(N, C, H, W) float32` to `(N, classes) float32` logits.
+
+    Raises:
+        ConversionError: The file is not one that `torch.export.save` wrote.
+    """
+    try:
+        module = torch.export.load(path).module()
+    except Exception as error:  # its readers raise many types
+        raise ConversionError(
+            f"cannot load the teacher {path} ({error})",
+            next_step="write it with torch.export.save(program, path)",
+        ) from error
+
+    def answer(inputs: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            result: torch.Tensor = module(inputs)
+        return result
+
+    return answer
+
+
+def teacher_parameters(path: Path) -> int:
+    """Return the number of the teacher's trainable values."""
+    return sum(value.numel() for value in torch.export.load(path).parameters())
+
+
+def _settings(recipe: Recipe) -> object:
+    teacher = recipe.teacher
+    if teacher.path is None:
+        return {"teacher": encode(teacher), "augment": encode(recipe.augment), "seed": recipe.seed}
+    state = _existing(recipe, teacher.path).stat()
+    return {"size": state.st_size, "modified": state.st_mtime_ns}
+
+
+def _existing(recipe: Recipe, path: str) -> Path:
+    resolved = recipe.resolve(path)
+    if not resolved.is_file():
+        raise RecipeError("recipe.teacher.path", found=f"no file at {resolved}", next_step="check the path")
+    return resolved
+
+
+def _run(context: Context) -> None:
+    recipe = context.recipe
+    if recipe.teacher.path is not None:
+        shutil.copyfile(_existing(recipe, recipe.teacher.path), context.give("teacher.pt2"))
+    else:
+        _train(context)
+    _check(context)
+
+
+def _train(context: Context) -> None:
+    recipe, record = context.recipe, load_record(context.needs)
+    network, how = recipe.teacher.network, recipe.teacher.training
+    assert network is not None, "check_recipe"
+    assert how is not None, "check_recipe"
+    torch.manual_seed(recipe.seed)
+    module = ConvNet(recipe.input.channels, len(record.classes), network)
+    train(
+        module,
+        course(context, how, recipe.seed),
+        lambda _, labels, given: F.cross_entropy(given, labels),
+        context,
+        "training the teacher",
+    )
+    example = torch.zeros(2, recipe.input.channels, recipe.input.height, recipe.input.width)
+    batch = torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)
+    program = torch.export.export(module, (example,), dynamic_shapes={"x": {0: batch}})
+    torch.export.save(program, context.give("teacher.pt2"))
+
+
+def _check(context: Context) -> None:
+    input_ = context.recipe.input
+    teacher = load_teacher(context.give("teacher.pt2"))
+    try:
+        given = teacher(torch.zeros(3, input_.channels, input_.height, input_.width))
+    except Exception as error:  # whatever the user's graph raises
+        raise ConversionError(
+            f"the teacher does not take a batch of 3 of the recipe's input ({error})",
+            expected=f"(N, {input_.channels}, {input_.height}, {input_.width}) float32 with a free N",
+            next_step="export it with a generous torch.export.Dim for the batch, or change [input]",
+        ) from error
+    check_classes(given.shape[-1], load_record(context.needs), "teacher")
+
+
+TEACHER = Step("teacher", ("pixels.npy", "splits.npz", "data.json"), ("teacher.pt2",), _settings, _run)

@@ -1,0 +1,152 @@
+"""The model files as variants of a manifest, and a draft bundle that the real runtime can measure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from converters.dataset import DataRecord, load_record
+from converters.export import INPUT, OUTPUT
+from converters.recipe import Recipe
+from converters.steps import Context, Step
+from edgeinfer.bundle import (
+    Binding,
+    BlobSet,
+    Input,
+    Manifest,
+    Output,
+    Softmax,
+    TopK,
+    Variant,
+    encode,
+    steps_digest,
+    write_bundle,
+)
+from edgeinfer.engines import SessionOptions, TensorInfo, engine_named
+from edgeinfer.errors import ConversionError
+
+TASK = "image-classification"
+# First ONNX Runtime release that runs each operator set and each file version, from its
+# compatibility table (onnxruntime.ai/docs/reference/compatibility.html).
+_OPSET_SINCE = {17: "1.12", 18: "1.14", 19: "1.16", 20: "1.17", 21: "1.18", 22: "1.20", 23: "1.22"}
+_IR_SINCE = {8: "1.12", 9: "1.16", 10: "1.18", 11: "1.21", 12: "1.23"}
+# What the float and int8 files were run on; the float32 borders need nothing newer.
+_TFLITE_SINCE = {"ai-edge-litert": "2.1", "tflite-runtime": "2.14", "tensorflow": "2.14"}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One model file of a conversion."""
+
+    id: str
+    file: str
+    format: Literal["onnx", "tflite"]
+    precision: Literal["fp32", "int8"]
+    engine: str
+
+
+# In the order in which a device should try them.
+ARTIFACTS = (
+    Artifact("tflite-int8", "int8.tflite", "tflite", "int8", "litert"),
+    Artifact("onnx-int8", "int8.onnx", "onnx", "int8", "onnxruntime"),
+    Artifact("tflite-fp32", "fp32.tflite", "tflite", "fp32", "litert"),
+    Artifact("onnx-fp32", "fp32.onnx", "onnx", "fp32", "onnxruntime"),
+)
+
+
+def draft_manifest(
+    recipe: Recipe, record: DataRecord, files: Mapping[str, Path], blobs: BlobSet, temperature: float
+) -> Manifest:
+    """Return a manifest that can be loaded, without measurements, golden outputs or lineage.
+
+    Args:
+        recipe: The recipe.
+        record: The data's classes.
+        files: Model files by artifact name.
+        blobs: Receives the model files.
+        temperature: Of the softmax.
+
+    Raises:
+        ConversionError: A file was exported for an operator set that no runtime is known to take.
+    """
+    steps = recipe.input.steps()
+    shape = (recipe.input.channels, recipe.input.height, recipe.input.width)
+    classes = len(record.classes)
+    return Manifest(
+        name=recipe.name,
+        version=recipe.version,
+        task=TASK,
+        licence=recipe.licence,
+        intended_use=recipe.intended_use,
+        inputs=(Input(INPUT, "float32", ("batch", *shape), steps, steps_digest(steps)),),
+        outputs=(
+            Output(
+                OUTPUT,
+                "float32",
+                ("batch", classes),
+                labels=record.classes,
+                postprocess=(Softmax(temperature), TopK(min(recipe.top, classes))),
+            ),
+        ),
+        variants=tuple(_variant(each, files[each.file], blobs) for each in ARTIFACTS),
+    )
+
+
+def _variant(artifact: Artifact, path: Path, blobs: BlobSet) -> Variant:
+    session = engine_named(artifact.engine).load(path.read_bytes(), SessionOptions())
+    try:
+        inputs = {INPUT: _binding(session.inputs[0], channels_last=artifact.format == "tflite")}
+        outputs = {OUTPUT: _binding(session.outputs[0], channels_last=False)}
+    finally:
+        session.close()
+    opset, requires = _onnx_needs(path) if artifact.format == "onnx" else (None, _TFLITE_SINCE)
+    return Variant(
+        id=artifact.id,
+        format=artifact.format,
+        precision=artifact.precision,
+        blob=blobs.add(path),
+        inputs=inputs,
+        outputs=outputs,
+        requires=requires,
+        opset=opset,
+    )
+
+
+def _binding(tensor: TensorInfo, *, channels_last: bool) -> Binding:
+    shape = tuple(axis if isinstance(axis, int) else "batch" for axis in tensor.shape)
+    permute = (0, 2, 3, 1) if channels_last else None
+    return Binding(tensor.name, tensor.dtype, shape, permute, tensor.quantization)  # type: ignore[arg-type]
+
+
+def _onnx_needs(path: Path) -> tuple[int, dict[str, str]]:
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
+    if opset not in _OPSET_SINCE or model.ir_version not in _IR_SINCE:
+        raise ConversionError(
+            f"{path.name} is not for a runtime that is known here",
+            found=f"opset {opset}, IR {model.ir_version}",
+            expected=f"opset {min(_OPSET_SINCE)}..{max(_OPSET_SINCE)}, IR {min(_IR_SINCE)}..{max(_IR_SINCE)}",
+            next_step="install the exporter's tested version, see pyproject.toml",
+        )
+    releases = (_OPSET_SINCE[opset], _IR_SINCE[model.ir_version])
+    return opset, {"onnxruntime": max(releases, key=lambda release: int(release.split(".")[1]))}
+
+
+def _run(context: Context) -> None:
+    blobs = BlobSet()
+    record = load_record(context.needs)
+    manifest = draft_manifest(context.recipe, record, context.needs, blobs, temperature=1.0)
+    write_bundle(context.give("draft.eib"), manifest, blobs)
+
+
+DRAFT = Step(
+    "draft",
+    ("data.json", *(each.file for each in ARTIFACTS)),
+    ("draft.eib",),
+    lambda recipe: {"input": encode(recipe.input), "top": recipe.top, "name": recipe.name},
+    _run,
+)

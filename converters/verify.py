@@ -1,0 +1,199 @@
+"""The verify step: every variant of the draft bundle, run on the test split by the runtime that ships.
+
+Nothing is measured on a shortcut: the draft is loaded as an app loads it, so that what the report
+says of a variant holds for its file, its binding and its engine together.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import edgeinfer as ei
+from converters.dataset import load_record, load_split
+from converters.export import INPUT, OUTPUT
+from converters.networks import parameters
+from converters.quiet import logged
+from converters.steps import Context, Step
+from converters.student import load_student
+from converters.teacher import load_teacher, teacher_parameters
+from converters.training import logits
+from converters.variants import ARTIFACTS, Artifact
+from edgeinfer.bundle import Latency, Proportion, decode, encode
+from edgeinfer.engines import engine_named
+from edgeinfer.host import processor
+from edgeinfer.inference import measure
+from edgeinfer.preprocess import Preprocessor
+
+_CHUNK = 256
+_TIMED_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class VariantFigures:
+    """What was measured of one variant.
+
+    Attributes:
+        id: Variant id.
+        precision: Its precision.
+        engine: Engine package and version that ran it.
+        bytes: Size of the model file.
+        accuracy: Top-1 on the test split.
+        agreement: Share of test pictures on which it names the teacher's class.
+        parity: Share on which it names the PyTorch student's class.
+        largest_difference: Largest absolute difference of a logit from the PyTorch student's.
+        logit_range: Largest minus smallest logit, for scale.
+        latency: Time of one run.
+        load_ms: Time to load it.
+        memory_bytes: Growth of resident memory, if known.
+    """
+
+    id: str
+    precision: str
+    engine: str
+    bytes: int
+    accuracy: Proportion
+    agreement: Proportion
+    parity: float
+    largest_difference: float
+    logit_range: float
+    latency: Latency
+    load_ms: float
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the verify step measured.
+
+    Attributes:
+        teacher_accuracy: Top-1 of the teacher on the test split.
+        teacher_parameters: Its trainable values.
+        student_accuracy: Top-1 of the PyTorch student.
+        student_parameters: Its trainable values, batch norms folded.
+        variants: One per model file.
+        int8_agreement: Share of test pictures on which the int8 files name the same class.
+    """
+
+    teacher_accuracy: Proportion
+    teacher_parameters: int
+    student_accuracy: Proportion
+    student_parameters: int
+    variants: tuple[VariantFigures, ...]
+    int8_agreement: float
+
+
+def proportion(hits: NDArray[np.bool_]) -> Proportion:
+    """Return the share of hits on the test split with its 95% Wilson score interval (Wilson 1927)."""
+    from scipy.stats import binomtest
+
+    count, total = int(hits.sum()), len(hits)
+    interval = binomtest(count, total).proportion_ci(0.95, method="wilson")
+    return Proportion(count / total, float(interval.low), float(interval.high), total, "test")
+
+
+def load_figures(path: Path) -> Figures:
+    """Return what the verify step wrote."""
+    return decode(Figures, json.loads(path.read_text()), where=path.name)
+
+
+def variant_logits(path: Path, variant: str, tensors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return `(N, classes) float32` logits of a bundle's variant, through the public runtime."""
+    with ei.load(path, variant=variant, self_test=False) as model:
+        parts = [
+            model.run({INPUT: tensors[start : start + _CHUNK]})[OUTPUT]
+            for start in range(0, len(tensors), _CHUNK)
+        ]
+    return np.concatenate(parts).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What variants are held against on the test split: labels, and the classes others name.
+
+    Attributes:
+        labels: `(N,) int64` true classes.
+        teacher: `(N,) int64` classes that the teacher names.
+        student: `(N, classes) float32` logits of the PyTorch student.
+    """
+
+    labels: NDArray[np.int64]
+    teacher: NDArray[np.int64]
+    student: NDArray[np.float32]
+
+    def compare(self, given: NDArray[np.float32]) -> dict[str, Any]:
+        """Return the fields of `VariantFigures` that follow from a variant's logits."""
+        named = given.argmax(1)
+        return {
+            "accuracy": proportion(named == self.labels),
+            "agreement": proportion(named == self.teacher),
+            "parity": float((named == self.student.argmax(1)).mean()),
+            "largest_difference": float(np.abs(given - self.student).max()),
+            "logit_range": float(given.max() - given.min()),
+        }
+
+
+def _run(context: Context) -> None:
+    recipe, record = context.recipe, load_record(context.needs)
+    test = load_split(context.needs, "test")
+    preprocess = Preprocessor(recipe.input.steps())
+    network = load_student(recipe, len(record.classes), context.needs["student.pt"])
+    teacher = logits(load_teacher(context.needs["teacher.pt2"]), test, preprocess).argmax(1)
+    reference = Reference(test.labels, teacher, logits(network, test, preprocess))
+    tensors = preprocess.tensors(test.pixels)
+    variants: list[VariantFigures] = []
+    named: dict[str, NDArray[np.int64]] = {}
+    with context.report.bar("verifying variants", len(ARTIFACTS)) as bar:
+        for artifact in ARTIFACTS:
+            with logged(context.scratch / "verify.log"):
+                given = variant_logits(context.needs["draft.eib"], artifact.id, tensors)
+            named[artifact.id] = given.argmax(1)
+            variants.append(_figures(context, artifact, reference.compare(given)))
+            bar.advance(note=artifact.id)
+    figures = Figures(
+        teacher_accuracy=proportion(teacher == test.labels),
+        teacher_parameters=teacher_parameters(context.needs["teacher.pt2"]),
+        student_accuracy=proportion(reference.student.argmax(1) == test.labels),
+        student_parameters=parameters(network),
+        variants=tuple(variants),
+        int8_agreement=float((named["tflite-int8"] == named["onnx-int8"]).mean()),
+    )
+    context.give("figures.json").write_text(json.dumps(encode(figures), indent=2))
+
+
+def _figures(context: Context, artifact: Artifact, compared: dict[str, Any]) -> VariantFigures:
+    info = engine_named(artifact.engine).info()
+    runtime = f"{info.package} {info.version}"
+    timed = measure(context.needs["draft.eib"], artifact.id, artifact.engine, seconds=_TIMED_SECONDS)
+    return VariantFigures(
+        id=artifact.id,
+        precision=artifact.precision,
+        engine=runtime,
+        bytes=context.needs[artifact.file].stat().st_size,
+        latency=Latency(timed.p50_us, runtime, timed.threads, processor()),
+        load_ms=timed.load_ms,
+        memory_bytes=timed.memory_bytes,
+        **compared,
+    )
+
+
+VERIFY = Step(
+    "verify",
+    (
+        "pixels.npy",
+        "splits.npz",
+        "data.json",
+        "teacher.pt2",
+        "student.pt",
+        "draft.eib",
+        *(each.file for each in ARTIFACTS),
+    ),
+    ("figures.json",),
+    lambda recipe: {"input": encode(recipe.input)},
+    _run,
+)
