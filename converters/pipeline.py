@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from converters.calibrate import CALIBRATE
-from converters.dataset import DATA
+from converters.dataset import DATA, Pictures, load_split
 from converters.export import EXPORT
 from converters.gate import GATE
 from converters.package import PACKAGE
@@ -80,6 +80,22 @@ def convert(recipe: Recipe, output: Path, work: Path, report: Reporter | None = 
     with open_bundle(output) as bundle:
         bundle.verify()
         return Outcome(output, bundle.digest, paths["report.md"], load_figures(files["figures.json"]))
+
+
+def load_pictures(work: Path, split: str) -> Pictures:
+    """Return a split (`train`, `validation` or `test`) of the data that a conversion used.
+
+    Args:
+        work: The conversion's work folder.
+        split: Name of the split.
+
+    Raises:
+        ConversionError: The folder holds no finished data step.
+    """
+    folder = work / DATA.name
+    if not (folder / "done.json").is_file():
+        raise ConversionError(f"{work} holds no data", next_step="run the conversion first")
+    return load_split({name: folder / name for name in DATA.gives}, split)
 
 
 @contextmanager

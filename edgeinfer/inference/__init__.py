@@ -4,6 +4,7 @@ from edgeinfer.inference.measure import Measurement, measure
 from edgeinfer.inference.model import Model, load
 from edgeinfer.inference.prediction import LabelScore, Prediction, Timings
 from edgeinfer.inference.selection import Candidate, Selection, Wishes, candidates
+from edgeinfer.inference.self_test import SelfTest, self_test_variants
 
 __all__ = [
     "Candidate",
@@ -12,9 +13,11 @@ __all__ = [
     "Model",
     "Prediction",
     "Selection",
+    "SelfTest",
     "Timings",
     "Wishes",
     "candidates",
     "load",
     "measure",
+    "self_test_variants",
 ]

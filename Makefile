@@ -1,0 +1,34 @@
+# Each target does its own set-up, in .venv, and uses it again when it is there.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    a cloud model becomes a bundle and answers on this machine"
+	@echo "make test    all tests"
+	@echo "make check   format, types and the rules of the house"
+	@echo "make clean   remove the environment and everything that was built"
+
+.venv/ready: pyproject.toml
+	@$(PYTHON) -c "import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else 'edgeinfer needs Python 3.11 or newer, found ' + sys.version.split()[0] + ': make PYTHON=python3.11')"
+	@echo "Setting up .venv: PyTorch and the exporters, about 2.5 GB; 2 to 5 minutes the first time."
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: .venv/ready
+	@$(BIN)/python sample_apps/digits/demo.py
+
+test: .venv/ready
+	$(BIN)/pytest
+
+check: .venv/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest tests/rules
+
+clean:
+	rm -rf .venv build

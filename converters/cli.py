@@ -1,0 +1,58 @@
+"""`edgeinfer convert`: a recipe becomes a bundle."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from edgeinfer.errors import ConversionError
+
+_NEEDS = (
+    "torch",
+    "litert_torch",
+    "ai_edge_quantizer",
+    "onnx",
+    "onnxruntime",
+    "sklearn",
+    "scipy",
+    "rich",
+    "PIL",
+)
+
+
+@click.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The bundle; default <name>.eib here.")
+@click.option(
+    "--work", type=click.Path(path_type=Path), help="Folder that keeps each step; default build/<name>."
+)
+def convert(recipe: Path, output: Path | None, work: Path | None) -> None:
+    """Make a bundle from RECIPE (a TOML file): train or load the teacher, distil, quantize, verify, pack.
+
+    What an earlier run finished is not done again; a killed run goes on where it was. A limit that
+    is missed ends it with the figures and no bundle. The report is written beside the bundle.
+    """
+    missing = [name for name in _NEEDS if find_spec(name) is None]
+    if missing:
+        raise ConversionError(
+            "converting needs more packages",
+            found=f"no {', '.join(missing)}",
+            next_step="pip install 'edgeinfer[convert]'",
+        )
+    from converters import convert as make
+    from converters import load_recipe
+    from converters.progress import reporter
+
+    read = load_recipe(recipe)
+    bundle = output or Path(f"{read.name}.eib")
+    with reporter(terminal=sys.stderr.isatty()) as report:
+        outcome = make(read, bundle, work or Path("build") / read.name, report)
+    click.echo(outcome.report.read_text(), nl=False)
+    click.echo(
+        f"\nbundle {outcome.bundle} ({outcome.bundle.stat().st_size:,} bytes, digest {outcome.digest[:16]})"
+    )
+    click.echo(f"report {outcome.report}")
+    click.echo(f"next   edgeinfer predict {outcome.bundle} PICTURE...")

@@ -1,0 +1,1 @@
+"""The `edgeinfer` command. Rooms and `converters` register their commands by entry point."""

@@ -1,0 +1,124 @@
+"""`edgeinfer inspect`: what a bundle says about itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeinfer.bundle import Bundle, Manifest, PreprocessStep, Proportion, Variant, encode, open_bundle
+from edgeinfer.cli.table import table
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest as it is stored.")
+@click.option("--report", is_flag=True, help="Print the report that travels with the bundle.")
+def inspect(bundle: Path, as_json: bool, report: bool) -> None:
+    """Show what BUNDLE holds: inputs, outputs, variants with their measurements, and lineage."""
+    with open_bundle(bundle) as opened:
+        if as_json:
+            click.echo(opened.manifest_bytes.decode(), nl=False)
+        elif report:
+            _show_report(opened)
+        else:
+            click.echo(_summary(opened))
+
+
+def _show_report(opened: Bundle) -> None:
+    documents = opened.manifest.documents
+    name = next((name for name, each in documents.items() if each.media_type == "text/markdown"), None)
+    if name is None:
+        raise click.ClickException(
+            f"{opened.path} holds no report; its documents: {', '.join(documents) or 'none'}"
+        )
+    click.echo(opened.read(documents[name].blob).decode(errors="replace"), nl=False)
+
+
+def _summary(opened: Bundle) -> str:
+    manifest = opened.manifest
+    parts = [
+        f"{manifest.name} {manifest.version}  ({manifest.task}, {manifest.licence})",
+        f"digest {opened.digest}",
+        manifest.intended_use,
+        "",
+        *_inputs(manifest),
+        *_outputs(manifest),
+        "",
+        _variants(manifest),
+    ]
+    if manifest.calibration:
+        evidence = manifest.calibration
+        parts += [
+            "",
+            f"confidence  calibrated on {evidence.n} {evidence.split} items: expected error "
+            f"{evidence.ece_before:.3f} before, {evidence.ece_after:.3f} after",
+        ]
+    if manifest.golden:
+        cases = next(iter(manifest.golden.inputs.values())).shape[0]
+        parts += ["", f"self-test   {cases} golden inputs ({manifest.golden.origin})"]
+    if manifest.lineage:
+        made = manifest.lineage
+        splits = ", ".join(f"{count} {split}" for split, count in made.splits.items())
+        parts += [
+            "",
+            f"made from   teacher {made.teacher_sha256[:12]}, recipe {made.recipe_sha256[:12]}, seed {made.seed}, "
+            f"data {made.data_sha256[:12]} ({splits})",
+        ]
+    return "\n".join(parts)
+
+
+def _inputs(manifest: Manifest) -> list[str]:
+    lines = []
+    for each in manifest.inputs:
+        lines.append(f"input       {each.name}: {each.dtype} {_axes(each.shape)}")
+        lines += [f"            {_step(step)}" for step in each.preprocess]
+    return lines
+
+
+def _outputs(manifest: Manifest) -> list[str]:
+    lines = []
+    for each in manifest.outputs:
+        lines.append(f"output      {each.name}: {each.dtype} {_axes(each.shape)}")
+        if each.labels:
+            shown = ", ".join(each.labels[:12]) + (" ..." if len(each.labels) > 12 else "")
+            lines.append(f"            labels {shown}")
+        for step in each.postprocess:
+            lines.append(
+                "            "
+                + " ".join(f"{key} {value}" for key, value in encode(step).items() if key != "op")
+            )
+    return lines
+
+
+def _axes(shape: tuple[int | str, ...]) -> str:
+    return "(" + ", ".join(str(axis) for axis in shape) + ")"
+
+
+def _step(step: PreprocessStep) -> str:
+    fields = encode(step)
+    return f"{fields.pop('op'):<10}" + ", ".join(f"{key} {value}" for key, value in fields.items())
+
+
+def _variants(manifest: Manifest) -> str:
+    rows = [
+        [
+            each.id,
+            f"{each.blob.size:,}",
+            _share(each.accuracy),
+            _share(each.agreement),
+            f"{each.latency.p50_us:.0f} us" if each.latency else "-",
+            _needs(each),
+        ]
+        for each in manifest.variants
+    ]
+    header = ["variant", "bytes", "accuracy (95% interval)", "agrees with teacher", "one run", "needs any of"]
+    return table(header, rows, right=(1, 4))
+
+
+def _share(share: Proportion | None) -> str:
+    return f"{share.value:.1%} ({share.low * 100:.1f} to {share.high * 100:.1f})" if share else "-"
+
+
+def _needs(variant: Variant) -> str:
+    return ", ".join(f"{package} >= {version}" for package, version in variant.requires.items())

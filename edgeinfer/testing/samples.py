@@ -1,0 +1,124 @@
+"""A small valid bundle: grey 4 x 4 pictures, two classes, two variants, golden inputs and a picture."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from edgeinfer.bundle import (
+    Binding,
+    BlobSet,
+    Calibration,
+    Decode,
+    Document,
+    Golden,
+    Input,
+    Layout,
+    Lineage,
+    Manifest,
+    Normalize,
+    Output,
+    Proportion,
+    Resize,
+    Scale,
+    Softmax,
+    TensorBlob,
+    Tolerance,
+    TopK,
+    Variant,
+    steps_digest,
+    write_bundle,
+)
+from edgeinfer.engines.seam import Array
+from edgeinfer.testing.engine import mean_logits
+
+SAMPLE_LABELS = ("light", "dark")
+_STEPS = (
+    Decode("L"),
+    Resize(4, 4, "squash", "box"),
+    Scale(1 / 255),
+    Normalize((0.5,), (0.5,)),
+    Layout("CHW"),
+)
+
+
+def sample_manifest(blobs: BlobSet) -> Manifest:
+    """Return a manifest that uses every kind of field, and put its content into `blobs`."""
+    values = np.linspace(-1, 1, 32, dtype=np.float32).reshape(2, 1, 4, 4)
+    grey = np.full((4, 4), 255, np.uint8)
+    values[0] = 1.0
+    stored = _tensor(values, blobs)
+    golden_output = _tensor(mean_logits(values), blobs)
+    accuracy = Proportion(0.9, 0.8, 0.95, 100, "test")
+    variants = tuple(
+        Variant(
+            id=f"fake-{precision}",
+            format="onnx",
+            precision=precision,
+            blob=blobs.add(f"a {precision} model".encode()),
+            inputs={"image": Binding("image", "float32", ("batch", 1, 4, 4))},
+            outputs={"logits": Binding("logits", "float32", ("batch", 2))},
+            requires={"fake-engine": "1.0"},
+            opset=17,
+            golden_outputs={"logits": golden_output},
+            tolerances={"fake": Tolerance(1e-5, 0.0)},
+            accuracy=accuracy,
+        )
+        for precision in _precisions()
+    )
+    return Manifest(
+        name="sample",
+        version="1",
+        task="image-classification",
+        licence="CC0-1.0",
+        intended_use="Tests.",
+        inputs=(Input("image", "float32", ("batch", 1, 4, 4), _STEPS, steps_digest(_STEPS)),),
+        outputs=(
+            Output(
+                "logits", "float32", ("batch", 2), labels=SAMPLE_LABELS, postprocess=(Softmax(0.5), TopK(2))
+            ),
+        ),
+        variants=variants,
+        golden=Golden("synthetic", {"image": stored}, {"image": (blobs.add(_png(grey)),)}),
+        calibration=Calibration("temperature", "validation", 50, 0.3, 0.2, 0.1, 0.05),
+        lineage=Lineage(
+            "1" * 64, "2" * 64, {"train": 7, "validation": 2, "test": 1}, "3" * 64, 0, {"numpy": "2"}
+        ),
+        documents={"report.md": Document(blobs.add(b"# sample\n"), "text/markdown")},
+    )
+
+
+def write_sample_bundle(path: Path, form: Literal["file", "folder"] = "file") -> Path:
+    """Write the sample bundle and return its path."""
+    blobs = BlobSet()
+    write_bundle(path, sample_manifest(blobs), blobs, form=form)
+    return path
+
+
+def _precisions() -> tuple[Literal["int8"], Literal["fp32"]]:
+    return ("int8", "fp32")
+
+
+def _tensor(values: Array, blobs: BlobSet) -> TensorBlob:
+    return TensorBlob(blobs.add(values.astype("<f4").tobytes()), "float32", values.shape)
+
+
+def _png(pixels: Array) -> bytes:
+    """Encode grey pixels (PNG, ISO/IEC 15948), so that this room needs no Pillow."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width = pixels.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )

@@ -1,0 +1,116 @@
+"""The whole idea in a minute: a teacher, a student, four model files, one bundle, and answers on this machine."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+from rich.console import Console
+from rich.table import Table
+
+import edgeinfer as ei
+from converters import convert, load_pictures, load_recipe
+from converters.progress import reporter
+from edgeinfer.host import output_to
+
+HERE = Path(__file__).parent
+BUILD = Path("build/demo")
+BUNDLE, PICTURE, WORK = BUILD / "digits.eib", BUILD / "seven.png", BUILD / "work"
+
+
+def main() -> None:
+    """Make the bundle, measure it on the held-out digits, answer for a drawn one."""
+    console = Console(highlight=False)
+    console.print("[bold]1. From a cloud model to a bundle[/] (a minute; the next run finds it done)")
+    with reporter(terminal=sys.stderr.isatty()) as report:
+        outcome = convert(load_recipe(HERE / "recipe.toml"), BUNDLE, WORK, report)
+    figures = outcome.figures
+    console.print(
+        f"   teacher {figures.teacher_parameters:,} parameters, {figures.teacher_accuracy.value:.1%} right; "
+        f"student {figures.student_parameters:,}, {figures.student_accuracy.value:.1%} right"
+    )
+    size = f"{BUNDLE.stat().st_size:,} bytes"
+    console.print(f"\n[bold]2. The held-out digits, by both engines[/], from {BUNDLE} ({size})")
+    console.print(_table())
+    console.print(f"\n[bold]3. One answer[/], for {PICTURE}")
+    _draw_seven(PICTURE)
+    _show(console, PICTURE)
+    _what_next(console)
+
+
+def _table() -> Table:
+    """Return accuracy and speed of every variant, measured now, through the public API, on the test split."""
+    test = load_pictures(WORK, "test")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("variant", "engine"):
+        table.add_column(title, no_wrap=True)
+    for title in ("bytes", "accuracy (95% CI)", "p50", "agreement"):
+        table.add_column(title, justify="right", no_wrap=True)
+    with ei.open_bundle(BUNDLE) as bundle:
+        variants = bundle.manifest.variants
+    for variant in variants:
+        with output_to(BUILD / "engines.log"):
+            model = ei.load(BUNDLE, variant=variant.id)
+        answers = list(model.predict_many(test.pixels))
+        right = sum(
+            int(answer.label or -1) == label for answer, label in zip(answers, test.labels, strict=True)
+        )
+        stated = variant.accuracy
+        assert stated is not None, "the converter measures every variant"
+        assert right == round(stated.value * stated.n), f"{variant.id}: the bundle states another accuracy"
+        assert variant.agreement is not None, "the converter measures every variant"
+        table.add_row(
+            variant.id,
+            answers[0].engine,
+            f"{variant.blob.size:,}",
+            f"{right / len(answers):.1%} ({stated.low * 100:.1f}-{stated.high * 100:.1f})",
+            f"{statistics.median(answer.timings.run_ms for answer in answers) * 1e3:.0f} us",
+            f"{variant.agreement.value:.1%}",
+        )
+    return table
+
+
+def _draw_seven(path: Path) -> None:
+    """Draw a seven as a person might: dark ink, light paper."""
+    image = Image.new("L", (200, 200), 255)
+    ImageDraw.Draw(image).line([(55, 40), (148, 38), (95, 175)], fill=20, width=20, joint="curve")
+    image.save(path)
+
+
+def _show(console: Console, path: Path) -> None:
+    with output_to(BUILD / "engines.log"):
+        model = ei.load(BUNDLE)
+    prediction = model.predict(path)
+    pixels = np.asarray(Image.open(path).convert("L").resize((20, 10), Image.Resampling.BOX)).astype(int)
+    lines = ["".join(" .:*#@"[(255 - value) * 6 // 256] for value in row) for row in pixels]
+    for at, line in enumerate(lines):
+        text = f"   {line}  "
+        if 0 < at <= len(prediction.top):
+            answer = prediction.top[at - 1]
+            text += f"{answer.label}  {answer.confidence:6.1%}  {'█' * round(answer.confidence * 30)}"
+        console.print(text.rstrip(), markup=False)
+    console.print(
+        f"   It is a {prediction.label}: {prediction.confidence:.1%} sure, answered on this {prediction.source} "
+        f"by {prediction.variant} ({prediction.engine}) in {prediction.latency_ms:.1f} ms."
+    )
+
+
+def _what_next(console: Console) -> None:
+    console.print("\n[bold]What to type next[/]")
+    for command, why in (
+        (f".venv/bin/edgeinfer predict {BUNDLE} YOUR.png", "a digit you drew"),
+        (f".venv/bin/edgeinfer inspect {BUNDLE}", "what it says of itself (--report: more)"),
+        (f".venv/bin/edgeinfer bench {BUNDLE}", "speed and memory here"),
+        ("README.md, 'Your own pictures'", "the same with a folder of yours"),
+    ):
+        console.print(f"   {command:<52} {why}", markup=False)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ei.EdgeInferError as error:
+        sys.exit(f"error: {error}")
