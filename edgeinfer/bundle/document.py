@@ -50,8 +50,9 @@ _WIDTHS = {
     "int64": 8,
     "bool": 1,
 }
-_HEX = re.compile(r"[0-9a-f]{64}")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+HEX_PATTERN = "[0-9a-f]{64}"
+NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+_HEX, _NAME = re.compile(HEX_PATTERN), re.compile(NAME_PATTERN)
 # Steps may be left out, but those that are there keep this order.
 _STAGE: dict[type, int] = {Decode: 0, Resize: 1, CenterCrop: 1, Scale: 2, Normalize: 3, Layout: 4}
 

@@ -105,8 +105,8 @@ class Binding:
         tensor: Name inside the model file.
         dtype: Type the engine takes or gives.
         shape: Axes of the engine's tensor; a name where the length is free.
-        permute: For an input, axes of the manifest's tensor in the order of the engine's; for an
-            output the other way round. None keeps the order.
+        permute: For an input, the axes of the manifest's tensor in the engine's order; for an output,
+            the axes of the engine's tensor in the manifest's order. None keeps the order.
         quantization: Set when the engine's tensor is quantized and the manifest's is not.
     """
 

@@ -21,7 +21,7 @@ from edgeinfer.errors import DecodeError, InputError
 
 Pixels = NDArray[np.uint8]
 # No format whose reader starts other programs or takes a script (EPS, for one).
-FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 _WIDE_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
