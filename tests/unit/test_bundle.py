@@ -143,6 +143,7 @@ def test_a_full_disk_leaves_the_old_bundle_and_nothing_else(tmp_path, room, form
         capture_output=True,
         text=True,
         timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "cannot write" in done.stdout

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from converters import load_recipe
+from converters.recipe import Network, check_recipe
+from edgeinfer.errors import RecipeError
+
+DIGITS = Path(__file__).parents[2] / "sample_apps/digits/recipe.toml"
+
+
+def test_the_demo_s_recipe_is_valid_and_knows_its_folder():
+    recipe = load_recipe(DIGITS)
+    assert recipe.name == "digits"
+    assert recipe.resolve("x.zip") == DIGITS.parent / "x.zip"
+    assert [step.op for step in recipe.input.steps()] == ["decode", "resize", "scale", "normalize", "layout"]
+
+
+def test_the_digest_does_not_depend_on_where_the_recipe_lies():
+    recipe = load_recipe(DIGITS)
+    assert recipe.digest() == replace(recipe, folder="/elsewhere").digest()
+    assert recipe.digest() != replace(recipe, seed=1).digest()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[input]", "[inptu]", "unknown key 'inptu'; did you mean 'input'?"),
+        ("epochs = 40", "epoch = 40", "unknown key 'epoch'; did you mean 'epochs'?"),
+        (
+            "epochs = 40",
+            'epochs = "40"',
+            "recipe.teacher.training.epochs: expected a whole number, found '40'",
+        ),
+        ("epochs = 40", "epochs = 0", "recipe.teacher.training"),
+        ('name = "digits"\n', "", "recipe lacks the field 'name'"),
+        ("mean = [0.5]", "mean = [0.5, 0.5]", "recipe.input.mean: expected 1, found 2 values"),
+        ("std = [0.5]", "std = [0.0]", "recipe.input.std: expected above 0"),
+        ('source = "digits"', 'source = "cloud"', "expected 'digits' or 'folder', found 'cloud'"),
+        ('source = "digits"', 'source = "folder"', "recipe.data.path: expected set for source 'folder'"),
+        ("test = 0.3334", "test = 0.9", "recipe.data.test + data.validation"),
+        ("width = 13", "width = 0", "recipe.student.network"),
+        ("blocks = [1, 2]", "blocks = [1, 1, 1, 1, 1]", "fewer for this input"),
+        ("temperature = 3.0", "temperature = nan", "expected a finite number, found nan"),
+        ('filter = "box"', 'filter = "cubic"', "expected 'nearest' or 'box'"),
+        ("[gates]", "[gates", "is not valid TOML"),
+        ('name = "digits"', 'name = "digits"\nfolder = "/"', "unknown key 'folder'"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_with_the_place(tmp_path, old, new, message):
+    text = DIGITS.read_text()
+    assert old in text
+    path = tmp_path / "recipe.toml"
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_that_is_not_there_says_so(tmp_path):
+    with pytest.raises(RecipeError, match="cannot read recipe"):
+        load_recipe(tmp_path / "none.toml")
+
+
+def test_a_teacher_is_a_file_or_is_trained_but_not_both():
+    recipe = load_recipe(DIGITS)
+    with pytest.raises(RecipeError, match="either path, or network and training"):
+        check_recipe(replace(recipe, teacher=replace(recipe.teacher, path="teacher.pt2")))
+    with pytest.raises(RecipeError, match="either path"):
+        check_recipe(replace(recipe, teacher=replace(recipe.teacher, training=None)))
+    check_recipe(replace(recipe, student=replace(recipe.student, network=Network(4, (1,)))))

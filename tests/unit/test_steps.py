@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from converters import load_recipe
+from converters.progress import Quiet
+from converters.steps import Context, Step, run_steps
+from edgeinfer.errors import ConversionError
+
+RECIPE = load_recipe(Path(__file__).parents[2] / "sample_apps/digits/recipe.toml")
+
+
+class Counted:
+    """Two steps that count how often they ran."""
+
+    def __init__(self) -> None:
+        self.runs: list[str] = []
+        self.steps = [
+            Step("first", (), ("a.txt",), lambda recipe: recipe.seed, self._first),
+            Step("second", ("a.txt",), ("b.txt",), lambda recipe: recipe.top, self._second),
+        ]
+
+    def _first(self, context: Context) -> None:
+        self.runs.append("first")
+        context.give("a.txt").write_text(f"seed {context.recipe.seed}")
+
+    def _second(self, context: Context) -> None:
+        self.runs.append("second")
+        context.give("b.txt").write_text(context.needs["a.txt"].read_text() + f" top {context.recipe.top}")
+
+    def run(self, work: Path, tools: dict[str, str] | None = None, **changes: object) -> str:
+        files = run_steps(self.steps, replace(RECIPE, **changes), work, Quiet(), tools or {})
+        return files["b.txt"].read_text()
+
+
+def test_what_is_up_to_date_is_not_run_again(tmp_path):
+    counted = Counted()
+    assert [counted.run(tmp_path) for _ in range(3)] == ["seed 0 top 3"] * 3
+    assert counted.runs == ["first", "second"]
+
+
+def test_a_step_runs_again_when_its_part_of_the_recipe_or_a_tool_changes(tmp_path):
+    counted = Counted()
+    counted.run(tmp_path)
+    assert counted.run(tmp_path, top=5) == "seed 0 top 5"
+    assert counted.runs == ["first", "second", "second"]
+    assert counted.run(tmp_path, top=5, seed=1) == "seed 1 top 5"
+    assert counted.runs[3:] == ["first", "second"]
+    counted.run(tmp_path, {"torch": "3"}, top=5, seed=1)
+    assert counted.runs[5:] == ["first", "second"]
+
+
+@pytest.mark.parametrize("harm", ["change", "remove", "no record"])
+def test_a_harmed_artifact_is_made_again(tmp_path, harm):
+    counted = Counted()
+    counted.run(tmp_path)
+    artifact = tmp_path / "first/a.txt"
+    if harm == "change":
+        artifact.write_text("other")
+    elif harm == "remove":
+        artifact.unlink()
+    else:
+        (tmp_path / "first/done.json").write_text("{")
+    assert counted.run(tmp_path) == "seed 0 top 3"
+    assert counted.runs == ["first", "second", "first"]
+
+
+def test_scratch_is_kept_for_the_same_key_and_dropped_for_another(tmp_path):
+    seen = []
+
+    def run(context: Context) -> None:
+        seen.append((context.scratch / "checkpoint").exists())
+        (context.scratch / "checkpoint").write_text("half way")
+        if len(seen) < 3:
+            raise OSError(28, "No space left on device")
+        context.give("a.txt").write_text("whole")
+
+    step = Step("only", (), ("a.txt",), lambda recipe: recipe.seed, run)
+    for seed in (0, 0):
+        with pytest.raises(ConversionError, match=r"step only failed .*No space left.*it resumes"):
+            run_steps([step], replace(RECIPE, seed=seed), tmp_path, Quiet(), {})
+    run_steps([step], replace(RECIPE, seed=1), tmp_path, Quiet(), {})
+    assert seen == [False, True, False]
+    assert sorted(path.name for path in (tmp_path / "only").iterdir()) == ["a.txt", "done.json"]
+
+
+def test_a_work_folder_that_cannot_be_used_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConversionError, match="choose another: --work"):
+        Counted().run(tmp_path / "file")

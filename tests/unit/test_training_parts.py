@@ -1,0 +1,74 @@
+"""Augmentation, the network and golden pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from converters.augment import augment
+from converters.golden import CASES, golden_pictures
+from converters.networks import ConvNet, parameters
+from converters.recipe import Augment, Input, Network
+from edgeinfer.preprocess import Preprocessor
+
+PIXELS = np.arange(2 * 6 * 5 * 3, dtype=np.uint8).reshape(2, 6, 5, 3)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_no_augmentation_changes_nothing_and_never_the_original():
+    before = PIXELS.copy()
+    np.testing.assert_array_equal(augment(PIXELS, Augment(), generator()), PIXELS)
+    augment(PIXELS, Augment(flip=True, fade=0.5, rotate=20), generator())
+    np.testing.assert_array_equal(PIXELS, before)
+
+
+def test_augmentation_is_the_same_for_the_same_seed():
+    how = Augment(
+        rotate=10, zoom_in=0.1, zoom_out=0.2, stretch=0.1, shear=0.1, shift=0.2, flip=True, fade=0.3
+    )
+    first, again, other = (augment(PIXELS, how, generator(seed)) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_a_flip_mirrors_about_half_of_the_pictures():
+    many = np.repeat(PIXELS[:1], 200, axis=0)
+    out = augment(many, Augment(flip=True), generator())
+    mirrored = sum(np.array_equal(each, PIXELS[0][:, ::-1]) for each in out)
+    kept = sum(np.array_equal(each, PIXELS[0]) for each in out)
+    assert mirrored + kept == 200
+    assert 70 < mirrored < 130
+
+
+def test_fading_moves_towards_white_and_no_further_than_told():
+    out = augment(np.zeros((100, 4, 4, 1), np.uint8), Augment(fade=0.4), generator())
+    assert 0 <= out.min() < 20
+    assert 80 < out.max() <= 0.4 * 255 + 1
+
+
+@pytest.mark.parametrize(("channels", "blocks", "size"), [(1, (1, 2), 8), (3, (2, 2, 1), 32), (3, (1,), 5)])
+def test_folding_batch_norms_keeps_the_answers(channels, blocks, size):
+    torch.manual_seed(0)
+    network = ConvNet(channels, 7, Network(6, blocks))
+    images = torch.randn(16, channels, size, size)
+    network.train()
+    network(images)
+    network.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(network.folded()(images), network(images), rtol=1e-4, atol=1e-5)
+    assert network(images).shape == (16, 7)
+    assert parameters(network.folded()) < parameters(network)
+
+
+def test_golden_pictures_are_synthetic_distinct_and_the_same_each_time():
+    input_ = Input(8, 10, "RGB", (0.5,) * 3, (0.5,) * 3)
+    pictures = golden_pictures(input_)
+    assert pictures == golden_pictures(input_)
+    assert len(set(pictures)) == CASES
+    tensors = np.concatenate([Preprocessor(input_.steps())(each) for each in pictures])
+    assert tensors.shape == (CASES, 3, 8, 10)
+    assert tensors.std(axis=(1, 2, 3)).min() > 0.05, "each has something in it"
