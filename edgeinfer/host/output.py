@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 
@@ -19,15 +19,14 @@ def output_to(path: Path) -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(1), os.dup(2)]
-    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        os.dup2(target, 1)
-        os.dup2(target, 2)
-        yield
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for at, handle in enumerate(kept, start=1):
-            os.dup2(handle, at)
-            os.close(handle)
-        os.close(target)
+    with path.open("a", encoding="utf-8") as target:
+        try:
+            os.dup2(target.fileno(), 1)
+            os.dup2(target.fileno(), 2)
+            # Python's own streams need not be those descriptors: notebooks and tests replace them.
+            with redirect_stdout(target), redirect_stderr(target):
+                yield
+        finally:
+            for at, handle in enumerate(kept, start=1):
+                os.dup2(handle, at)
+                os.close(handle)

@@ -1,0 +1,50 @@
+"""The demo, run once as a stranger would, for all tests that look at what it made."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What `make demo` left behind."""
+
+    folder: Path
+    printed: str
+    seconds: float
+
+    @property
+    def bundle(self) -> Path:
+        return self.folder / "build/demo/digits.eib"
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """Run the demo in an empty folder."""
+    folder = tmp_path_factory.mktemp("demo")
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "sample_apps/digits/demo.py")],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not done.stderr, "quiet without a terminal"
+    return Demo(folder, done.stdout, time.monotonic() - start)
+
+
+@pytest.fixture(scope="session")
+def edgeinfer_command() -> Path:
+    """The installed command."""
+    return Path(sys.executable).with_name("edgeinfer")

@@ -1,0 +1,229 @@
+"""Conversions that are killed, that miss a limit, and that take a user's own pictures or teacher."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import edgeinfer as ei
+from converters import convert, load_recipe
+from converters.progress import Quiet
+from converters.recipe import Augment, Data, Gates, Input, Network, Recipe, Student, Teacher, Training
+from converters.student import STUDENT
+from edgeinfer.errors import ConversionError, GateError
+
+ROOT = Path(__file__).parents[2]
+OPEN = Gates(max_int8_drop=1.0, min_parity=0.9)
+
+
+def small(**changes: object) -> Recipe:
+    """The demo's recipe, so short that it learns little."""
+    recipe = load_recipe(ROOT / "sample_apps/digits/recipe.toml")
+    return replace(
+        recipe,
+        data=Data("digits", limit_per_class=40),
+        teacher=Teacher(network=Network(8, (1, 1)), training=Training(2)),
+        student=Student(Network(4, (1, 1)), Training(3)),
+        gates=OPEN,
+        **changes,
+    )
+
+
+class Heard(Quiet):
+    """Remembers what steps said."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.bars: dict[str, int] = {}
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def bar(self, title: str, total: int, *, done: int = 0):
+        self.bars[title] = done
+        return super().bar(title, total, done=done)
+
+
+_KILLED = """
+import os, signal, sys
+from contextlib import contextmanager
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_conversion import small
+from converters import convert
+from converters.progress import Quiet
+
+class Fatal(Quiet):
+    @contextmanager
+    def bar(self, title, total, *, done=0):
+        class Bar:
+            count = done
+            def advance(self, done=1, *, note=""):
+                Bar.count += done
+                if title == sys.argv[3] and Bar.count == int(sys.argv[4]):
+                    os.kill(os.getpid(), signal.SIGKILL)
+        yield Bar()
+
+folder = Path(sys.argv[2])
+convert(small(), folder / "digits.eib", folder / "work", Fatal())
+"""
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("unbroken")
+    convert(small(), folder / "digits.eib", folder / "work")
+    return folder
+
+
+def killed_at(folder: Path, title: str, count: int) -> None:
+    arguments = [str(Path(__file__).parent), str(folder), title, str(count)]
+    done = subprocess.run(
+        [sys.executable, "-c", _KILLED, *arguments], capture_output=True, timeout=120, check=False
+    )
+    assert done.returncode == -9, done.stderr.decode()
+    assert not (folder / "digits.eib").exists()
+
+
+@pytest.mark.parametrize(
+    ("title", "count", "finished", "resumed_at"),
+    [
+        ("training the teacher", 1, ["data"], 1),
+        ("distilling the student", 2, ["data", "teacher"], 2),
+        ("quantizing", 1, ["data", "teacher", "student", "export"], 0),
+        (
+            "packing",
+            4,
+            ["data", "teacher", "student", "export", "quantize", "draft", "verify", "gate", "calibrate"],
+            0,
+        ),
+    ],
+)
+def test_a_killed_run_goes_on_where_it_was_to_the_same_result(
+    tmp_path, unbroken, title, count, finished, resumed_at
+):
+    killed_at(tmp_path, title, count)
+    heard = Heard()
+    convert(small(), tmp_path / "digits.eib", tmp_path / "work", heard)
+    assert heard.notes == [f"{name}: up to date" for name in finished]
+    assert heard.bars[title] == resumed_at
+    for path in ("student/student.pt", "quantize/int8.tflite", "quantize/int8.onnx", "export/fp32.tflite"):
+        assert (tmp_path / "work" / path).read_bytes() == (unbroken / "work" / path).read_bytes(), path
+
+
+def test_a_missed_limit_fails_with_the_figures_and_leaves_no_bundle(tmp_path, unbroken):
+    strict = replace(small(), gates=replace(OPEN, max_bytes=100, min_accuracy=1.0))
+    with pytest.raises(GateError) as caught:
+        convert(strict, tmp_path / "digits.eib", unbroken / "work")
+    message = str(caught.value)
+    assert "step gate: min_accuracy of tflite-int8 missed: expected at least 1, found" in message
+    assert "max_bytes of onnx-int8:" in message
+    assert "student.training.epochs" in message
+    assert not (tmp_path / "digits.eib").exists()
+
+
+def test_a_place_that_cannot_be_written_is_named_and_nothing_is_lost(tmp_path, unbroken):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConversionError, match="the run resumes where it was"):
+        convert(small(), tmp_path / "file/digits.eib", unbroken / "work")
+    heard = Heard()
+    convert(small(), tmp_path / "digits.eib", unbroken / "work", heard)
+    assert len(heard.notes) == 10, "every step was up to date"
+
+
+EASY, LONGER = Network(8, (1, 1)), Training(20, batch_size=16, learning_rate=0.01)
+
+
+def folder_recipe(folder: Path, **changes: object) -> Recipe:
+    recipe = Recipe(
+        name="own",
+        version="1",
+        licence="CC0-1.0",
+        intended_use="Tests.",
+        data=Data("folder", path="pictures", validation=0.25, test=0.25),
+        input=Input(32, 32, "RGB", (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)),
+        teacher=Teacher(network=Network(8, (1, 1)), training=Training(4)),
+        student=Student(Network(8, (1, 1, 1)), Training(4)),
+        augment=Augment(flip=True, shift=0.1),
+        gates=OPEN,
+        folder=str(folder),
+    )
+    return replace(recipe, **changes)
+
+
+def test_a_folder_of_pictures_becomes_a_bundle(tmp_path):
+    """Three plain colours, in pictures of uneven size: easy enough to learn in seconds."""
+    generator = np.random.default_rng(0)
+    for at in range(90):
+        colour = np.zeros(3)
+        colour[at % 3] = 160
+        pixels = np.clip(colour + generator.normal(40, 30, (30 + at, 50, 3)), 0, 255).astype(np.uint8)
+        path = tmp_path / "pictures" / ("red", "green", "blue")[at % 3] / f"{at}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    recipe = folder_recipe(tmp_path, teacher=Teacher(None, EASY, LONGER), student=Student(EASY, LONGER))
+    outcome = convert(recipe, tmp_path / "own.eib", tmp_path / "work")
+    assert outcome.figures.student_accuracy.value > 0.9
+    model = ei.load(outcome.bundle)
+    assert model.manifest.outputs[0].labels == ("blue", "green", "red")
+    assert model.predict(np.full((20, 70, 3), (40, 200, 40), np.uint8)).label == "green"
+
+
+@pytest.mark.parametrize("given", ["trained", "loaded"])
+def test_a_slice_of_cifar_10_with_a_teacher_of_its_own_and_with_the_user_s(tmp_path, shared, given):
+    data = Data(
+        "folder", path=str(shared / "data/cifar10-train.zip"), limit_per_class=40, validation=0.2, test=0.2
+    )
+    recipe = folder_recipe(tmp_path, data=data)
+    if given == "loaded":
+        recipe = replace(recipe, teacher=Teacher(path=str(shared / "models/cifar10-resnet9.pt2")))
+    outcome = convert(recipe, tmp_path / "cifar.eib", tmp_path / "work")
+    model = ei.load(outcome.bundle)
+    assert model.manifest.lineage.splits == {"train": 260, "validation": 60, "test": 80}
+    assert model.manifest.outputs[0].labels[:3] == ("airplane", "automobile", "bird")
+    if given == "loaded":
+        # This teacher was trained on these pictures, so it knows them.
+        assert outcome.figures.teacher_accuracy.value > 0.9
+        assert outcome.figures.teacher_parameters > 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: path.write_bytes(b"no model"), "cannot load the teacher"),
+        (
+            lambda path: export_teacher(path, 7, 8),
+            "the teacher's classes are not the data's: expected 10 classes",
+        ),
+        (
+            lambda path: export_teacher(path, 10, 9),
+            "the teacher does not take a batch of 3 of the recipe's input",
+        ),
+    ],
+)
+def test_a_teacher_that_does_not_fit_says_how(tmp_path, write, message):
+    write(tmp_path / "teacher.pt2")
+    recipe = replace(small(), teacher=Teacher(path="teacher.pt2"), folder=str(tmp_path))
+    with pytest.raises(ConversionError) as caught:
+        convert(recipe, tmp_path / "x.eib", tmp_path / "work")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def export_teacher(path: Path, classes: int, side: int) -> None:
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(side * side, classes)).eval()
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(module, (torch.zeros(2, 1, side, side),), dynamic_shapes=({0: batch},))
+    torch.export.save(program, path)
+
+
+def test_steps_say_what_they_need_and_give():
+    assert STUDENT.needs == ("pixels.npy", "splits.npz", "data.json", "teacher.pt2")
+    assert STUDENT.gives == ("student.pt",)

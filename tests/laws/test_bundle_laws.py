@@ -1,0 +1,200 @@
+"""What holds for every bundle, whatever is in it and wherever it is hurt."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edgeinfer.bundle import (
+    Blob,
+    BlobSet,
+    Calibration,
+    Document,
+    Latency,
+    Lineage,
+    Manifest,
+    Output,
+    Proportion,
+    Softmax,
+    TopK,
+    encode,
+    manifest_bytes,
+    open_bundle,
+    parse_manifest,
+    write_bundle,
+)
+from edgeinfer.bundle.schema import manifest_schema
+from edgeinfer.errors import BundleError, ManifestError
+from edgeinfer.testing import sample_manifest, write_sample_bundle
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
+SHARES = st.floats(0, 1)
+COUNTS = st.integers(0, 2**53)
+DIGESTS = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
+PROPORTIONS = st.builds(
+    Proportion, SHARES, SHARES, SHARES, COUNTS, st.sampled_from(["train", "validation", "test"])
+)
+OUTPUTS = st.builds(
+    lambda name, labels, temperature, k: Output(
+        name, "float32", ("batch", len(labels)), tuple(labels), (Softmax(temperature), TopK(k))
+    ),
+    TEXT,
+    st.lists(TEXT, min_size=1, max_size=5),
+    st.floats(1e-3, 1e3),
+    st.integers(1, 9),
+)
+VALIDATOR = jsonschema.Draft202012Validator(manifest_schema())
+
+
+@st.composite
+def manifests(draw: st.DrawFn) -> Manifest:
+    """A valid manifest: the sample with arbitrary values in its free fields."""
+    base = sample_manifest(BlobSet())
+    first = draw(OUTPUTS)
+    variants = tuple(
+        replace(
+            each,
+            id=name,
+            outputs={first.name: next(iter(each.outputs.values()))},
+            golden_outputs={},
+            accuracy=draw(st.none() | PROPORTIONS),
+            latency=draw(st.none() | st.builds(Latency, st.floats(0, 1e9), TEXT, st.integers(1, 64), TEXT)),
+            memory_bytes=draw(st.none() | COUNTS),
+            isa=tuple(draw(st.lists(TEXT, max_size=2))),
+        )
+        for each, name in zip(
+            base.variants, draw(st.lists(NAMES, min_size=2, max_size=2, unique=True)), strict=True
+        )
+    )
+    documents = draw(
+        st.dictionaries(NAMES, st.builds(Document, st.builds(Blob, DIGESTS, COUNTS), TEXT), max_size=2)
+    )
+    return replace(
+        base,
+        name=draw(NAMES),
+        version=draw(TEXT),
+        licence=draw(TEXT),
+        outputs=(first,),
+        variants=variants,
+        calibration=draw(
+            st.none()
+            | st.builds(
+                Calibration, st.just("temperature"), st.just("validation"), COUNTS, *[st.floats(0, 99)] * 4
+            )
+        ),
+        lineage=draw(
+            st.none()
+            | st.builds(
+                Lineage,
+                DIGESTS,
+                DIGESTS,
+                st.dictionaries(TEXT, COUNTS, max_size=3),
+                DIGESTS,
+                st.integers(-(2**53), 2**53),
+                st.dictionaries(TEXT, TEXT, max_size=3),
+            )
+        ),
+        documents=documents
+        if len({each.blob.sha256 for each in documents.values()}) == len(documents)
+        else {},
+    )
+
+
+@given(manifests())
+def test_a_manifest_round_trips_and_fits_the_schema(manifest):
+    data = manifest_bytes(manifest)
+    assert parse_manifest(data) == manifest
+    assert manifest_bytes(parse_manifest(data)) == data
+    VALIDATOR.validate(json.loads(data))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> bytes:
+    return write_sample_bundle(tmp_path_factory.mktemp("law") / "b.eib").read_bytes()
+
+
+def test_any_truncation_raises_a_bundle_error_and_nothing_else(data, tmp_path):
+    path = tmp_path / "b.eib"
+    for end in range(len(data)):
+        path.write_bytes(data[:end])
+        with pytest.raises(BundleError), open_bundle(path) as bundle:
+            bundle.verify()
+
+
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_changed_bytes_raise_a_bundle_error_or_change_nothing_that_is_read(data, draws):
+    changed = bytearray(data)
+    for _ in range(draws.draw(st.integers(1, 3))):
+        at = draws.draw(st.integers(0, len(data) - 1))
+        changed[at] = draws.draw(st.integers(0, 255))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "b.eib"
+        path.write_bytes(data)
+        with open_bundle(path) as bundle:
+            manifest = bundle.manifest
+            content = {sha256: bundle.read(blob) for sha256, blob in manifest.blobs().items()}
+        path.write_bytes(changed)
+        try:
+            with open_bundle(path) as bundle:
+                bundle.verify()
+                for sha256, blob in bundle.manifest.blobs().items():
+                    assert bundle.read(blob) == content[sha256]
+        except BundleError:
+            return
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def places(value: object, path: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    """Every place in a JSON value, by keys and indices."""
+    found = [path] if path else []
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        found += places(inner, (*path, key))
+    return found
+
+
+WHOLE = encode(sample_manifest(BlobSet()))
+PLACES = places(WHOLE)
+
+
+@settings(max_examples=500)
+@given(st.sampled_from(PLACES), JSON)
+def test_any_value_anywhere_in_a_manifest_is_read_or_refused_as_the_schema_says(place, value):
+    changed = json.loads(json.dumps(WHOLE))
+    inner = changed
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    try:
+        parse_manifest(json.dumps(changed).encode())
+    except ManifestError:
+        return
+    assert VALIDATOR.is_valid(changed), "what is read must fit the schema that other languages read"
+
+
+@given(st.lists(st.binary(max_size=200), min_size=1, max_size=6))
+def test_any_content_comes_back(contents):
+    blobs = BlobSet()
+    documents = {f"d{at}": Document(blobs.add(data), "x/y") for at, data in enumerate(contents)}
+    manifest = replace(sample_manifest(blobs), documents=documents)
+    with tempfile.TemporaryDirectory() as folder:
+        for form in ("file", "folder"):
+            write_bundle(Path(folder) / form, manifest, blobs, form=form)
+            with open_bundle(Path(folder) / form) as bundle:
+                read = [bundle.read(documents[f"d{at}"].blob) for at in range(len(contents))]
+            assert read == contents
