@@ -32,8 +32,7 @@ def main() -> None:
         f"   teacher {figures.teacher_parameters:,} parameters, {figures.teacher_accuracy.value:.1%} right; "
         f"student {figures.student_parameters:,}, {figures.student_accuracy.value:.1%} right"
     )
-    size = f"{BUNDLE.stat().st_size:,} bytes"
-    console.print(f"\n[bold]2. The held-out digits, by both engines[/], from {BUNDLE} ({size})")
+    console.print(f"\n[bold]2. The held-out digits, by both engines[/], from {BUNDLE}")
     console.print(_table())
     console.print(f"\n[bold]3. One answer[/], for {PICTURE}")
     _draw_seven(PICTURE)
@@ -93,20 +92,20 @@ def _show(console: Console, path: Path) -> None:
             text += f"{answer.label}  {answer.confidence:6.1%}  {'█' * round(answer.confidence * 30)}"
         console.print(text.rstrip(), markup=False)
     console.print(
-        f"   It is a {prediction.label}: {prediction.confidence:.1%} sure, answered on this {prediction.source} "
-        f"by {prediction.variant} ({prediction.engine}) in {prediction.latency_ms:.1f} ms."
+        f"   It is a {prediction.label}: {prediction.confidence:.1%} sure, in {prediction.latency_ms:.1f} ms, on this "
+        f"{prediction.source},\n   by {prediction.variant} ({prediction.engine})."
     )
 
 
 def _what_next(console: Console) -> None:
     console.print("\n[bold]What to type next[/]")
-    for command, why in (
-        (f".venv/bin/edgeinfer predict {BUNDLE} YOUR.png", "a digit you drew"),
-        (f".venv/bin/edgeinfer inspect {BUNDLE}", "what it says of itself (--report: more)"),
-        (f".venv/bin/edgeinfer bench {BUNDLE}", "speed and memory here"),
-        ("README.md, 'Your own pictures'", "the same with a folder of yours"),
+    for why, command in (
+        ("a digit you drew, dark on light", f".venv/bin/edgeinfer predict {BUNDLE} YOUR.png"),
+        ("what the bundle says of itself (--report: everything)", f".venv/bin/edgeinfer inspect {BUNDLE}"),
+        ("speed and memory of every variant here", f".venv/bin/edgeinfer bench {BUNDLE}"),
+        ("the same with your own pictures: see README.md", ".venv/bin/edgeinfer convert RECIPE.toml"),
     ):
-        console.print(f"   {command:<52} {why}", markup=False)
+        console.print(f"   [dim]# {why}[/]\n   {command}")
 
 
 if __name__ == "__main__":
