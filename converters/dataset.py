@@ -123,8 +123,8 @@ class _Reader:
 
     def read(self, source: Source, item: Item) -> None:
         row = len(self.rows) + len(self.unreadable)
-        content = source.read(item)
         try:
+            content = source.read(item)
             self._pixels[row] = self._preprocess.pixels(content)
         except InputError as error:
             self.unreadable.append(f"{item.name}: {error}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from edgeinfer.bundle import (
+    NAME_PATTERN,
     Decode,
     Dialect,
     Layout,
@@ -280,7 +282,34 @@ def check_recipe(recipe: Recipe) -> None:
     Raises:
         RecipeError: The first rule that is broken.
     """
-    data, teacher, input_ = recipe.data, recipe.teacher, recipe.input
+    named = re.fullmatch(NAME_PATTERN, recipe.name) is not None
+    _require(named, "name", repr(recipe.name), "letters, digits, '.', '_' or '-'")
+    _require(recipe.top > 0, "top", recipe.top, "1 or more")
+    _require(recipe.quantize.calibration_items > 0, "quantize.calibration_items", 0, "1 or more")
+    _check_data(recipe.data)
+    _check_input(recipe.input)
+    teacher, student = recipe.teacher, recipe.student
+    trained = teacher.network is not None and teacher.training is not None
+    _require(
+        trained != (teacher.path is not None),
+        "teacher",
+        "both or neither",
+        "either path, or network and training",
+    )
+    for part, network, training in (
+        ("teacher", teacher.network, teacher.training),
+        ("student", student.network, student.training),
+    ):
+        if network is not None:
+            _check_network(part, network, recipe.input)
+        if training is not None:
+            good = training.epochs > 0 and training.batch_size > 1 and training.learning_rate > 0
+            _require(good, f"{part}.training", training, "epochs, batch_size > 1 and learning_rate above 0")
+    _require(0 <= student.distillation_weight <= 1, "student.distillation_weight", "outside", "0 to 1")
+    _require(student.temperature > 0, "student.temperature", student.temperature, "above 0")
+
+
+def _check_data(data: Data) -> None:
     _require(
         (data.source == "folder") == (data.path is not None),
         "data.path",
@@ -291,40 +320,24 @@ def check_recipe(recipe: Recipe) -> None:
     _require(0 < data.test < 1, "data.test", data.test, "a share between 0 and 1")
     _require(data.test + data.validation < 1, "data.test + data.validation", "1 or more", "room for training")
     _require(0 <= data.max_unreadable < 1, "data.max_unreadable", data.max_unreadable, "a share below 1")
-    trained = teacher.network is not None and teacher.training is not None
-    _require(
-        trained != (teacher.path is not None),
-        "teacher",
-        "both or neither",
-        "either path, or network and training",
-    )
+    limit = data.limit_per_class
+    _require(limit is None or limit >= 3, "data.limit_per_class", limit, "3 or more, one for each split")
+
+
+def _check_input(input_: Input) -> None:
     for name, values in (("mean", input_.mean), ("std", input_.std)):
         _require(len(values) == input_.channels, f"input.{name}", f"{len(values)} values", input_.channels)
     _require(min(input_.std) > 0, "input.std", min(input_.std), "above 0")
-    _require(
-        min(input_.height, input_.width) >= 4,
-        "input",
-        f"{input_.height} x {input_.width}",
-        "sides of 4 or more",
-    )
-    _require(recipe.quantize.calibration_items > 0, "quantize.calibration_items", 0, "1 or more")
-    _require(0 <= recipe.student.distillation_weight <= 1, "student.distillation_weight", "outside", "0 to 1")
-    _require(recipe.student.temperature > 0, "student.temperature", recipe.student.temperature, "above 0")
-    for part, network in (("teacher", teacher.network), ("student", recipe.student.network)):
-        if network:
-            good = network.width > 0 and network.blocks and min(network.blocks) > 0
-            _require(good, f"{part}.network", network, "a width and blocks above 0")
-            smallest = min(input_.height, input_.width) >> (len(network.blocks) - 1)
-            _require(
-                smallest > 0,
-                f"{part}.network.blocks",
-                f"{len(network.blocks)} stages",
-                "fewer for this input",
-            )
-    for part, training in (("teacher", teacher.training), ("student", recipe.student.training)):
-        if training:
-            good = training.epochs > 0 and training.batch_size > 1 and training.learning_rate > 0
-            _require(good, f"{part}.training", training, "epochs, batch_size > 1 and learning_rate above 0")
+    _require(input_.max_pixels > 0, "input.max_pixels", input_.max_pixels, "1 or more")
+    good = 4 <= min(input_.height, input_.width) <= max(input_.height, input_.width) <= 16384
+    _require(good, "input", f"{input_.height} x {input_.width}", "sides of 4 to 16384")
+
+
+def _check_network(part: str, network: Network, input_: Input) -> None:
+    good = network.width > 0 and bool(network.blocks) and min(network.blocks) > 0
+    _require(good, f"{part}.network", network, "a width and blocks above 0")
+    smallest = min(input_.height, input_.width) >> (len(network.blocks) - 1)
+    _require(smallest > 0, f"{part}.network.blocks", f"{len(network.blocks)} stages", "fewer for this input")
 
 
 def _require(good: object, where: str, found: object, expected: object) -> None:

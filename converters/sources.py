@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.recipe import Recipe
-from edgeinfer.errors import DataError
+from edgeinfer.errors import DataError, DecodeError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _TRAIN, _VALIDATION, _TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
@@ -48,7 +49,11 @@ class Source(Protocol):
         """Hold files open while pictures are read."""
 
     def read(self, item: Item) -> bytes | Pixels:
-        """Return an encoded picture or its pixels."""
+        """Return an encoded picture or its pixels.
+
+        Raises:
+            DecodeError: The file cannot be read, or its zip entry is damaged or encrypted.
+        """
 
 
 def sources(recipe: Recipe) -> list[tuple[Source, str | None]]:
@@ -151,7 +156,10 @@ class _Folder(_Files):
         yield self
 
     def read(self, item: Item) -> bytes:
-        return (self.path / item.name).read_bytes()
+        try:
+            return (self.path / item.name).read_bytes()
+        except OSError as error:
+            raise DecodeError(f"cannot read {item.name} ({error.strerror or error})") from error
 
 
 class _Zip(_Files):
@@ -174,7 +182,10 @@ class _Zip(_Files):
 
     def read(self, item: Item) -> bytes:
         assert self._opened is not None, "read inside reading()"
-        return self._opened.read(item.name)
+        try:
+            return self._opened.read(item.name)
+        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
+            raise DecodeError(f"zip entry {item.name} cannot be read ({error})") from error
 
 
 def _opened(path: Path) -> Source:

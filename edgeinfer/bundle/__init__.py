@@ -2,7 +2,7 @@
 
 from edgeinfer.bundle.canonical import canonical_json
 from edgeinfer.bundle.codec import Dialect, decode, encode
-from edgeinfer.bundle.document import check_manifest, manifest_bytes, parse_manifest
+from edgeinfer.bundle.document import NAME_PATTERN, check_manifest, manifest_bytes, parse_manifest
 from edgeinfer.bundle.manifest import (
     Binding,
     Blob,
@@ -37,6 +37,7 @@ from edgeinfer.bundle.steps import (
 from edgeinfer.bundle.writer import BlobSet, write_bundle
 
 __all__ = [
+    "NAME_PATTERN",
     "Binding",
     "Blob",
     "BlobSet",

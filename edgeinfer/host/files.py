@@ -10,8 +10,8 @@ Invariants:
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,14 +27,12 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: As the file system raises it; nothing is left at `path` that was not there before.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_SUFFIX, dir=path.parent)
-    temporary = Path(name)
+    temporary = _temporary_name(path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):
@@ -55,14 +53,14 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise FileExistsError(f"{path} exists and is not an empty folder")
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_SUFFIX, dir=path.parent))
+    temporary = _temporary_name(path)
+    temporary.mkdir()
     try:
         yield temporary
         for file in sorted(temporary.rglob("*")):
             if file.is_file():
                 with file.open("rb") as opened:
                     os.fsync(opened.fileno())
-        temporary.chmod(0o777 & ~_umask())
         temporary.replace(path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -70,10 +68,8 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     _sync_directory(path.parent)
 
 
-def _umask() -> int:
-    value = os.umask(0)
-    os.umask(value)
-    return value
+def _temporary_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}{_SUFFIX}")
 
 
 def _sync_directory(path: Path) -> None:

@@ -112,6 +112,19 @@ def test_unreadable_pictures_are_listed_and_too_many_stop_the_run(tmp_path):
     assert sum(record.splits.values()) == 20
 
 
+def test_a_damaged_zip_entry_is_an_unreadable_picture(tmp_path):
+    with zipfile.ZipFile(tmp_path / "pictures", "w") as archive:
+        for value in range(20):
+            write(tmp_path / "one.png", value)
+            archive.write(tmp_path / "one.png", f"{'ab'[value % 2]}/{value}.png")
+    data = bytearray((tmp_path / "pictures").read_bytes())
+    data[data.index(b"IDAT") + 6] ^= 255
+    (tmp_path / "pictures").write_bytes(data)
+    _, record = run_data(tmp_path, max_unreadable=0.1, validation=0.3, test=0.3)
+    assert [name.split(":")[0] for name in record.unreadable] == ["a/0.png"]
+    assert "zip entry a/0.png cannot be read" in record.unreadable[0]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
