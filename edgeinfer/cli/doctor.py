@@ -70,9 +70,9 @@ def _info(name: str) -> EngineInfo | EngineUnavailable:
         return error
 
 
-def _extra(name: str, purpose: str, packages: tuple[str, ...]) -> dict[str, Any]:
-    versions = {package: _version(package) for package in packages}
-    missing = [package for package, version in versions.items() if version is None]
+def _extra(name: str, purpose: str, groups: tuple[str, ...]) -> dict[str, Any]:
+    versions = {package: _version(package) for group in groups for package in group.split(" | ")}
+    missing = [group for group in groups if not any(versions[package] for package in group.split(" | "))]
     return {"extra": name, "purpose": purpose, "packages": versions, "missing": missing}
 
 
