@@ -2,13 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check clean
+.PHONY: help demo test check bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    a cloud model becomes a bundle and answers on this machine"
 	@echo "make test    all tests"
 	@echo "make check   format, types and the rules of the house"
+	@echo "make bench   what the SDK costs over the bare engines here, side by side"
 	@echo "make clean   remove the environment and everything that was built"
 
 .venv/ready: pyproject.toml
@@ -29,6 +30,10 @@ check: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest tests/rules
+
+bench: .venv/ready
+	@test -e build/demo/digits.eib || $(MAKE) --no-print-directory demo
+	@$(BIN)/python device_tests/benchmarks/overhead.py
 
 clean:
 	rm -rf .venv build

@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgeinfer.errors import ConversionError
+
+if TYPE_CHECKING:
+    from converters.pipeline import Outcome
 
 _NEEDS = (
     "torch",
@@ -50,9 +54,34 @@ def convert(recipe: Path, output: Path | None, work: Path | None) -> None:
     bundle = output or Path(f"{read.name}.eib")
     with reporter(terminal=sys.stderr.isatty()) as report:
         outcome = make(read, bundle, work or Path("build") / read.name, report)
-    click.echo(outcome.report.read_text(), nl=False)
-    click.echo(
-        f"\nbundle {outcome.bundle} ({outcome.bundle.stat().st_size:,} bytes, digest {outcome.digest[:16]})"
+    _show(outcome)
+
+
+def _show(outcome: Outcome) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from converters.report import shown
+
+    figures = outcome.figures
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("variant", "engine", "bytes", "accuracy (95% CI)", "one run", "agreement"):
+        table.add_column(title, no_wrap=True, justify="left" if title in ("variant", "engine") else "right")
+    for each in figures.variants:
+        time, agreement = f"{each.latency.p50_us:.0f} us", f"{each.agreement.value:.1%}"
+        table.add_row(each.id, each.engine, f"{each.bytes:,}", shown(each.accuracy), time, agreement)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(
+        f"teacher {figures.teacher_parameters:,} parameters, {shown(figures.teacher_accuracy)} right"
     )
-    click.echo(f"report {outcome.report}")
-    click.echo(f"next   edgeinfer predict {outcome.bundle} PICTURE...")
+    console.print(
+        f"student {figures.student_parameters:,} parameters, {shown(figures.student_accuracy)} right"
+    )
+    console.print()
+    console.print(table)
+    console.print()
+    console.print(
+        f"bundle  {outcome.bundle} ({outcome.bundle.stat().st_size:,} bytes, digest {outcome.digest[:16]})"
+    )
+    console.print(f"report  {outcome.report}")
+    console.print(f"next    edgeinfer predict {outcome.bundle} PICTURE...")

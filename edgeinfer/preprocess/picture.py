@@ -22,6 +22,7 @@ from edgeinfer.errors import DecodeError, InputError
 Pixels = NDArray[np.uint8]
 # No format whose reader starts other programs or takes a script (EPS, for one).
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+_ORIENTATION = 0x0112  # EXIF 2.3, tag 274
 _WIDE_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -47,7 +48,9 @@ def decode(source: object, step: Decode) -> Image:
         )
     try:
         image.load()
-        return _colors(ImageOps.exif_transpose(image), step)
+        # Most pictures are upright; exif_transpose copies even those.
+        upright = image if image.getexif().get(_ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
+        return _colors(upright, step)
     except Exception as error:  # Pillow's readers raise over a dozen types on damaged files.
         raise DecodeError(
             f"{name} is a damaged picture ({error})", next_step="open it in a viewer, or take it again"
@@ -161,4 +164,5 @@ def _colors(image: Image, step: Decode) -> Image:
         image = image.convert("RGBA")
         paper = Pillow.new("RGBA", image.size, (step.background,) * 3 + (255,))
         image = Pillow.alpha_composite(paper, image)
-    return image.convert("RGB").convert(step.color) if step.color == "L" else image.convert("RGB")
+    # Grey to RGB to grey is the identity, so a picture of the wanted kind is taken as it is.
+    return image if image.mode == step.color else image.convert("RGB").convert(step.color)
