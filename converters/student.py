@@ -48,7 +48,12 @@ def load_student(recipe: Recipe, classes: int, path: Path) -> ConvNet:
 
 
 def _settings(recipe: Recipe) -> object:
-    return {"student": encode(recipe.student), "augment": encode(recipe.augment), "seed": recipe.seed}
+    return {
+        "input": encode(recipe.input),
+        "student": encode(recipe.student),
+        "augment": encode(recipe.augment),
+        "seed": recipe.seed,
+    }
 
 
 def _run(context: Context) -> None:

@@ -51,9 +51,14 @@ def teacher_parameters(path: Path) -> int:
 def _settings(recipe: Recipe) -> object:
     teacher = recipe.teacher
     if teacher.path is None:
-        return {"teacher": encode(teacher), "augment": encode(recipe.augment), "seed": recipe.seed}
+        return {
+            "input": encode(recipe.input),
+            "teacher": encode(teacher),
+            "augment": encode(recipe.augment),
+            "seed": recipe.seed,
+        }
     state = _existing(recipe, teacher.path).stat()
-    return {"size": state.st_size, "modified": state.st_mtime_ns}
+    return {"input": encode(recipe.input), "size": state.st_size, "modified": state.st_mtime_ns}
 
 
 def _existing(recipe: Recipe, path: str) -> Path:

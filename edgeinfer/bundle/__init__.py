@@ -2,7 +2,7 @@
 
 from edgeinfer.bundle.canonical import canonical_json
 from edgeinfer.bundle.codec import Dialect, decode, encode
-from edgeinfer.bundle.document import NAME_PATTERN, check_manifest, manifest_bytes, parse_manifest
+from edgeinfer.bundle.document import manifest_bytes, parse_manifest
 from edgeinfer.bundle.manifest import (
     Binding,
     Blob,
@@ -21,6 +21,7 @@ from edgeinfer.bundle.manifest import (
     Variant,
 )
 from edgeinfer.bundle.reader import Bundle, open_bundle
+from edgeinfer.bundle.rules import MAX_PIXELS, NAME_PATTERN, check_manifest
 from edgeinfer.bundle.steps import (
     CenterCrop,
     Decode,
@@ -37,6 +38,7 @@ from edgeinfer.bundle.steps import (
 from edgeinfer.bundle.writer import BlobSet, write_bundle
 
 __all__ = [
+    "MAX_PIXELS",
     "NAME_PATTERN",
     "Binding",
     "Blob",

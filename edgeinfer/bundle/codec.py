@@ -2,9 +2,10 @@
 
 One small reader serves the manifest, the recipe and every document to come. It knows: str, int,
 float, bool, None, literals, tuples of one type, string-keyed mappings, optional values, nested
-dataclasses, and unions of dataclasses told apart by their literal `op` field. Numbers are strict:
-a bool is no int, a string is no number, an int is taken where a float is declared, and no number
-may be NaN or infinite. Why not a library: docs/decisions/0002-own-codec.md.
+dataclasses, and unions of dataclasses told apart by their literal `op` field. Where a field has a
+default, null is the same as absence. Numbers are strict: a bool is no int, a string is no number, an
+int is taken where a float is declared, and no number may be NaN, infinite, or beyond what a double
+counts exactly. Why not a library: docs/decisions/0002-own-codec.md.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from typing import Any, Literal, TypeVar
 from edgeinfer.errors import EdgeInferError, ManifestError
 
 T = TypeVar("T")
+# Every whole number up to here is a double too: JSON readers of other languages agree on it.
+LARGEST_INT = 2**53 - 1
 _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -89,21 +92,25 @@ def _decode(kind: Any, value: object, where: str, dialect: Dialect) -> Any:
         if not isinstance(value, Mapping):
             raise _refusal(where, value, "a table", dialect)
         item_kind = typing.get_args(kind)[1]
-        return {str(key): _decode(item_kind, item, f"{where}.{key}", dialect) for key, item in value.items()}
+        for key in value:
+            _check_text(where, key, dialect)
+        return {key: _decode(item_kind, item, f"{where}.{key}", dialect) for key, item in value.items()}
     if dataclasses.is_dataclass(kind):
         return _decode_fields(kind, value, where, dialect)
     return _decode_scalar(kind, value, where, dialect)
 
 
 def _decode_scalar(kind: Any, value: object, where: str, dialect: Dialect) -> Any:
-    if kind is object:
-        return value
     if kind is float and type(value) is int:
         value = float(value) if abs(value) < 2**1023 else math.inf
     if type(value) is not kind:
         raise _refusal(where, value, _NAMES.get(kind, kind.__name__), dialect)
     if isinstance(value, float) and not math.isfinite(value):
         raise _refusal(where, value, "a finite number", dialect)
+    if isinstance(value, int) and abs(value) > LARGEST_INT:
+        raise _refusal(where, value, f"a whole number of at most {LARGEST_INT}", dialect)
+    if isinstance(value, str):
+        _check_text(where, value, dialect)
     return value
 
 
@@ -138,13 +145,22 @@ def _decode_fields(kind: Any, value: object, where: str, dialect: Dialect) -> An
                 raise dialect.error(f"{where} has the unknown key {key!r}", next_step=hint)
     found = {}
     for field in dataclasses.fields(kind):
-        if field.name in value:
+        optional = (
+            field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+        )
+        if field.name in value and not (optional and value[field.name] is None):
             found[field.name] = _decode(
                 hints[field.name], value[field.name], f"{where}.{field.name}", dialect
             )
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+        elif not optional:
             raise dialect.error(f"{where} lacks the field {field.name!r}", next_step=dialect.next_step)
     return kind(**found)
+
+
+def _check_text(where: str, value: object, dialect: Dialect) -> None:
+    """Refuse half of a surrogate pair: it is no character and cannot be written as UTF-8."""
+    if not isinstance(value, str) or any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise _refusal(where, value, "text of whole characters", dialect)
 
 
 @functools.cache

@@ -16,13 +16,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from edgeinfer.bundle.document import HEX_PATTERN, NAME_PATTERN
 from edgeinfer.bundle.manifest import Manifest
+from edgeinfer.bundle.rules import HEX_PATTERN, NAME_PATTERN
 
 PATH = Path(__file__).with_name("manifest.schema.json")
 _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean"}
 _NAME = {"pattern": f"^{NAME_PATTERN}$"}
 _COUNT = {"minimum": 1}
+# Fields whose one value a dataclass fills in, and that the JSON must spell out.
+_ALWAYS = ("format", "schema_version", "op")
 # Rules that a type cannot say. Rules between fields stand in docs/bundle-format.md.
 _RULES: dict[tuple[str, str], dict[str, Any]] = {
     ("Manifest", "name"): _NAME,
@@ -92,10 +94,7 @@ def _object(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
-        rest = [_schema(each, definitions) for each in arguments if each is not type(None)]
-        # Null is the same as absence.
-        nullable = [{"type": "null"}] if type(None) in arguments else []
-        options = rest + nullable
+        options = [_schema(each, definitions) for each in arguments if each is not type(None)]
         return options[0] if len(options) == 1 else {"anyOf": options}
     if origin is Literal:
         return {"const": arguments[0]} if len(arguments) == 1 else {"enum": list(arguments)}

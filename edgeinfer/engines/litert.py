@@ -56,17 +56,27 @@ class _LiteRtSession:
         self.inputs = tuple(_tensor(each) for each in inputs)
         self.outputs = tuple(_tensor(each) for each in outputs)
         self._input_at = {each["name"]: each["index"] for each in inputs}
+        self._shapes = {each["name"]: tuple(int(axis) for axis in each["shape"]) for each in inputs}
         self._output_at = {each["name"]: each["index"] for each in outputs}
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         try:
             with self._turn:
+                self._fit({name: value.shape for name, value in inputs.items()})
                 for name, value in inputs.items():
                     self._interpreter.set_tensor(self._input_at[name], value)
                 self._interpreter.invoke()
                 return {name: self._interpreter.get_tensor(at) for name, at in self._output_at.items()}
         except Exception as error:  # as in load
             raise EngineRunError(f"litert failed ({error})", next_step="run `edgeinfer verify`") from error
+
+    def _fit(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        """Allocate for another batch, where the file leaves it free."""
+        if shapes != self._shapes:
+            for name, shape in shapes.items():
+                self._interpreter.resize_tensor_input(self._input_at[name], shape, strict=True)
+            self._interpreter.allocate_tensors()
+            self._shapes = shapes
 
     def close(self) -> None:
         self._interpreter = None
@@ -97,7 +107,9 @@ def _import() -> tuple[str, Any]:
 
 
 def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "unknown"
+    for name in (package, f"{package}-cpu", f"{package}-macos", f"{package}-intel"):
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return "unknown"

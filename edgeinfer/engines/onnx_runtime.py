@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import metadata
 from types import ModuleType
 from typing import Any
 
@@ -20,11 +19,14 @@ _DTYPES = {
     "tensor(int64)": "int64",
     "tensor(bool)": "bool",
 }
-_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
 
 
 class OnnxRuntime:
-    """Runs `onnx` variants on the CPU provider."""
+    """Runs `onnx` variants on the CPU provider.
+
+    Its builds for accelerators carry other distribution names but the same version numbers, so that
+    `requires` names `onnxruntime` for all of them.
+    """
 
     name = "onnxruntime"
     formats = frozenset({"onnx"})
@@ -33,7 +35,7 @@ class OnnxRuntime:
         """Say which version is here."""
         runtime = _import()
         return EngineInfo(
-            self.name, _package(), runtime.__version__, tuple(runtime.get_available_providers())
+            self.name, "onnxruntime", runtime.__version__, tuple(runtime.get_available_providers())
         )
 
     def load(self, model: bytes, options: SessionOptions) -> Session:
@@ -95,13 +97,3 @@ def _import() -> ModuleType:
     onnxruntime.disable_telemetry_events()
     module: ModuleType = onnxruntime
     return module
-
-
-def _package() -> str:
-    for name in _PACKAGES:
-        try:
-            metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-        return name
-    return "onnxruntime"

@@ -17,15 +17,17 @@ def check_arrays(inputs: Mapping[str, Array], declared: Sequence[Input]) -> int:
     Raises:
         InputError: Something differs from the manifest, or a value is NaN or infinite.
     """
+    if not isinstance(inputs, Mapping):
+        raise InputError("the inputs", found=type(inputs).__name__, expected="a dict of arrays by input name")
     names = [each.name for each in declared]
     if set(inputs) != set(names):
-        raise InputError("the input names", found=sorted(inputs), expected=sorted(names))
+        raise InputError("the input names", found=sorted(map(str, inputs)), expected=sorted(names))
     for each in declared:
         _check_array(inputs[each.name], each)
-    counts = {len(inputs[each.name]) for each in declared if isinstance(each.shape[0], str)}
+    counts = {len(inputs[each.name]) for each in declared}
     if len(counts) > 1:
         raise InputError("the batch sizes of the inputs differ", found=sorted(counts), expected="one size")
-    return counts.pop() if counts else 1
+    return counts.pop()
 
 
 def _check_array(value: Array, declared: Input) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from edgeinfer.bundle import Binding, Manifest, Variant
 from edgeinfer.engines import Session, TensorInfo
 from edgeinfer.engines.seam import Array
-from edgeinfer.errors import InputError, ModelLoadError
+from edgeinfer.errors import EngineError, EngineRunError, ModelLoadError
 from edgeinfer.preprocess import dequantize, quantize
 
 
@@ -19,7 +19,7 @@ class BoundVariant:
     def __init__(self, variant: Variant, manifest: Manifest, session: Session) -> None:
         self.variant = variant
         self.session = session
-        self._outputs = [output.name for output in manifest.outputs]
+        self._outputs = {output.name: output.shape for output in manifest.outputs}
         _check_bindings(variant, variant.inputs, session.inputs)
         _check_bindings(variant, variant.outputs, session.outputs)
         first = next(iter(variant.inputs.values())).shape[0]
@@ -33,34 +33,52 @@ class BoundVariant:
             count: Items in the batch.
 
         Returns:
-            Tensors by the manifest's names. A file with a fixed batch is run as often as it takes.
+            Tensors by the manifest's names. A file with a fixed batch is run as often as it takes,
+            the last time with its last item repeated.
 
         Raises:
-            InputError: The file's fixed batch does not divide the count.
-            EngineRunError: The engine failed.
+            EngineRunError: The engine failed, or gave tensors that the manifest does not declare.
         """
         fed = {
             binding.tensor: _to_engine(inputs[name], binding) for name, binding in self.variant.inputs.items()
         }
         if self._batch is None or self._batch == count:
-            return self._named(self.session.run(fed))
-        if count % self._batch:
-            raise InputError(
-                f"variant {self.variant.id} has a fixed batch",
-                found=f"{count} items",
-                expected=f"a multiple of {self._batch}",
-            )
+            return self._run_once(fed, count)
         parts = []
         for start in range(0, count, self._batch):
-            part = {name: value[start : start + self._batch] for name, value in fed.items()}
-            parts.append(self._named(self.session.run(part)))
-        return {name: np.concatenate([part[name] for part in parts]) for name in self._outputs}
+            part = {
+                name: _padded(value[start : start + self._batch], self._batch) for name, value in fed.items()
+            }
+            parts.append(self._run_once(part, self._batch))
+        return {name: np.concatenate([part[name] for part in parts])[:count] for name in self._outputs}
 
-    def _named(self, given: Mapping[str, Array]) -> dict[str, Array]:
-        return {
-            name: _from_engine(given[self.variant.outputs[name].tensor], self.variant.outputs[name])
-            for name in self._outputs
-        }
+    def _run_once(self, fed: Mapping[str, Array], count: int) -> dict[str, Array]:
+        try:
+            given = self.session.run(fed)
+        except EngineError:
+            raise
+        except Exception as error:  # an engine of the caller's own may raise anything
+            raise EngineRunError(f"variant {self.variant.id} failed ({error!r})") from error
+        return {name: self._named(name, given, count) for name in self._outputs}
+
+    def _named(self, name: str, given: Mapping[str, Array], count: int) -> Array:
+        binding, declared = self.variant.outputs[name], self._outputs[name]
+        value = given.get(binding.tensor)
+        if value is not None and value.ndim == len(declared):
+            value = _from_engine(value, binding)
+            if value.shape == (count, *declared[1:]):
+                return value
+        raise EngineRunError(
+            f"variant {self.variant.id} gave another output {name}",
+            found=None if value is None else value.shape,
+            expected=(count, *declared[1:]),
+            next_step="run `edgeinfer verify`; the model file does not do what its manifest says",
+        )
+
+
+def _padded(part: Array, batch: int) -> Array:
+    missing = batch - len(part)
+    return np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
 
 
 def _to_engine(value: Array, binding: Binding) -> Array:

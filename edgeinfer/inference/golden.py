@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -76,14 +76,8 @@ def run_golden_pictures(bundle: Bundle) -> int:
 
 
 def pillow_is_here() -> bool:
-    """Return whether pictures can be decoded on this device, without loading Pillow twice."""
-    if "PIL" in sys.modules:
-        return True
-    try:
-        import PIL  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    """Return whether pictures can be decoded on this device."""
+    return find_spec("PIL") is not None
 
 
 def _compare(where: str, got: Array, expected: Array, tolerance: Tolerance) -> None:

@@ -68,12 +68,14 @@ def measure(path: Path, variant: str, engine: str, *, threads: int = 1, seconds:
     # The interpreter running now, on a module of this package: nothing of a caller reaches a shell.
     try:
         done = subprocess.run(  # noqa: S603
-            [sys.executable, "-m", "edgeinfer.inference.measure", arguments],
+            [sys.executable, "-P", "-m", "edgeinfer.inference.measure", arguments],
             capture_output=True,
             timeout=_TIMEOUT_S + seconds,
             check=False,
             env={**os.environ, "PYTHONWARNINGS": "ignore"},
         )
+    except OSError as error:
+        raise EngineRunError(f"cannot start a process to measure in ({error})") from error
     except subprocess.TimeoutExpired:
         raise EngineRunError(
             f"measuring {variant} on {engine}",
@@ -84,7 +86,10 @@ def measure(path: Path, variant: str, engine: str, *, threads: int = 1, seconds:
     if done.returncode or not lines:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
         raise EngineRunError(f"measuring {variant} on {engine} failed (exit {done.returncode}: {last[0]})")
-    return Measurement(**json.loads(lines[-1]))
+    try:
+        return Measurement(**json.loads(lines[-1]))
+    except (ValueError, TypeError) as error:
+        raise EngineRunError(f"measuring {variant} on {engine} gave no figures ({lines[-1][:80]})") from error
 
 
 def _measure_here(path: Path, variant_id: str, engine_name: str, threads: int, seconds: float) -> Measurement:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -14,10 +15,11 @@ import numpy as np
 from edgeinfer.bundle import Bundle, Manifest, Softmax, TopK, open_bundle
 from edgeinfer.engines import ENGINE_NAMES, Engine, SessionOptions, engine_named
 from edgeinfer.engines.seam import Array
-from edgeinfer.errors import EngineUnavailable, InputError, ModelLoadError, SelfTestError
+from edgeinfer.errors import EngineError, EngineRunError, InputError, SelfTestError
+from edgeinfer.inference.activate import activate
 from edgeinfer.inference.arrays import check_arrays
 from edgeinfer.inference.bound import BoundVariant
-from edgeinfer.inference.golden import pillow_is_here, run_golden, run_golden_pictures
+from edgeinfer.inference.golden import pillow_is_here, run_golden_pictures
 from edgeinfer.inference.prediction import LabelScore, Prediction, Timings
 from edgeinfer.inference.selection import Candidate, Selection, Wishes, candidates, none_left
 from edgeinfer.preprocess import Preprocessor, softmax, top_k
@@ -132,6 +134,11 @@ class Model:
     def _top(self, output: Array) -> tuple[LabelScore, ...]:
         if self._temperature is None or output.ndim != 1:
             return ()
+        if not np.isfinite(output).all():
+            raise EngineRunError(
+                f"variant {self._bound.variant.id} answered NaN or infinite values",
+                next_step="run `edgeinfer verify`, or load another variant",
+            )
         probabilities = softmax(output, self._temperature)
         labels = self._answer.labels
         return tuple(
@@ -181,7 +188,6 @@ def load(
         SelfTestError: The preprocessing gives other values here than where the bundle was made.
     """
     engines = _engines(engine)
-    wishes = Wishes(engines[0].name if engine is not None else None, variant, precision)
     if threads < 1:
         raise InputError("threads", found=threads, expected="1 or more")
     if engine is not None:
@@ -189,36 +195,28 @@ def load(
     with open_bundle(Path(path)) as bundle:
         if self_test and pillow_is_here():
             run_golden_pictures(bundle)
-        found = candidates(bundle.manifest, engines, wishes)
-        options = SessionOptions(threads=threads)
-        for at, candidate in enumerate(found):
-            if candidate.rejected:
-                continue
-            runner = next(each for each in engines if each.name == candidate.engine)
-            outcome = _activate(bundle, candidate, runner, options, self_test=self_test)
-            if isinstance(outcome, BoundVariant):
-                reason = "first of the manifest's variants that runs here"
-                return Model(bundle, outcome, Selection(tuple(found), candidate, reason))
-            found[at] = Candidate(candidate.variant, candidate.engine, candidate.runtime, str(outcome))
-        raise none_left(bundle.manifest.name, found)
+        found = candidates(bundle.manifest, engines, Wishes(variant, precision))
+        return _first_that_runs(bundle, engines, found, SessionOptions(threads), self_test=self_test)
+
+
+def _first_that_runs(
+    bundle: Bundle, engines: list[Engine], found: list[Candidate], options: SessionOptions, *, self_test: bool
+) -> Model:
+    for at, candidate in enumerate(found):
+        if candidate.rejected:
+            continue
+        engine = next(each for each in engines if each.name == candidate.engine)
+        try:
+            bound = activate(bundle, candidate.variant, engine, options, self_test=self_test)
+        except (EngineError, SelfTestError) as error:
+            found[at] = replace(candidate, rejected=str(error))
+        else:
+            reason = "first of the manifest's variants that runs here"
+            return Model(bundle, bound, Selection(tuple(found), candidate, reason))
+    raise none_left(bundle.manifest.name, found)
 
 
 def _engines(engine: str | Engine | None) -> list[Engine]:
     if engine is None:
         return [engine_named(name) for name in ENGINE_NAMES]
     return [engine_named(engine) if isinstance(engine, str) else engine]
-
-
-def _activate(
-    bundle: Bundle, candidate: Candidate, engine: Engine, options: SessionOptions, *, self_test: bool
-) -> BoundVariant | Exception:
-    variant = next(each for each in bundle.manifest.variants if each.id == candidate.variant)
-    model = bundle.read(variant.blob)
-    try:
-        session = engine.load(model, options)
-        bound = BoundVariant(variant, bundle.manifest, session)
-        if self_test:
-            run_golden(bundle, bound, engine.name)
-    except (ModelLoadError, EngineUnavailable, SelfTestError) as error:
-        return error
-    return bound

@@ -16,12 +16,10 @@ class Wishes:
     """What the caller insists on; None leaves it open.
 
     Attributes:
-        engine: Engine name.
         variant: Variant id.
         precision: Precision of the manifest.
     """
 
-    engine: str | None = None
     variant: str | None = None
     precision: str | None = None
 
@@ -71,7 +69,7 @@ def candidates(manifest: Manifest, engines: Sequence[Engine], wishes: Wishes) ->
         for engine, state in zip(engines, installed, strict=True):
             if variant.format in engine.formats:
                 runtime = f"{state.package} {state.version}" if isinstance(state, EngineInfo) else None
-                rejected = _rejection(variant, engine, state, wishes)
+                rejected = _rejection(variant, state, wishes)
                 found.append(Candidate(variant.id, engine.name, runtime, rejected))
     return found
 
@@ -107,14 +105,8 @@ def _check_wishes(manifest: Manifest, wishes: Wishes) -> None:
         )
 
 
-def _rejection(
-    variant: Variant, engine: Engine, state: EngineInfo | EngineUnavailable, wishes: Wishes
-) -> str | None:
-    wished = (
-        ("variant", wishes.variant, variant.id),
-        ("precision", wishes.precision, variant.precision),
-        ("engine", wishes.engine, engine.name),
-    )
+def _rejection(variant: Variant, state: EngineInfo | EngineUnavailable, wishes: Wishes) -> str | None:
+    wished = (("variant", wishes.variant, variant.id), ("precision", wishes.precision, variant.precision))
     for kind, wish, own in wished:
         if wish not in (None, own):
             return f"{kind} {wish} was asked for"

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from edgeinfer.bundle import Bundle
 from edgeinfer.engines import ENGINE_NAMES, SessionOptions, engine_named
 from edgeinfer.errors import EngineError, SelfTestError
-from edgeinfer.inference.bound import BoundVariant
-from edgeinfer.inference.golden import run_golden
+from edgeinfer.inference.activate import activate
 from edgeinfer.inference.selection import Wishes, candidates
 
 
@@ -40,15 +39,15 @@ def self_test_variants(bundle: Bundle) -> Iterator[SelfTest]:
     Raises:
         BundleError: A blob cannot be read or is not the one that the manifest names.
     """
+    golden = bundle.manifest.golden
+    cases = next(iter(golden.inputs.values())).shape[0] if golden else 0
     engines = [engine_named(name) for name in ENGINE_NAMES]
     for each in candidates(bundle.manifest, engines, Wishes()):
         if each.rejected:
             yield SelfTest(each.variant, each.engine, each.runtime, skipped=each.rejected)
             continue
-        variant = next(variant for variant in bundle.manifest.variants if variant.id == each.variant)
         try:
-            session = engine_named(each.engine).load(bundle.read(variant.blob), SessionOptions())
-            cases = run_golden(bundle, BoundVariant(variant, bundle.manifest, session), each.engine)
+            activate(bundle, each.variant, engine_named(each.engine), SessionOptions()).session.close()
         except (EngineError, SelfTestError) as error:
             yield SelfTest(each.variant, each.engine, each.runtime, failed=str(error))
         else:

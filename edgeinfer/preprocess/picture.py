@@ -20,6 +20,7 @@ from edgeinfer.bundle import CenterCrop, Decode, Resize
 from edgeinfer.errors import DecodeError, InputError
 
 Pixels = NDArray[np.uint8]
+Box = tuple[float, float, float, float]
 # No format whose reader starts other programs or takes a script (EPS, for one).
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 _ORIENTATION = 0x0112  # EXIF 2.3, tag 274
@@ -39,6 +40,8 @@ def decode(source: object, step: Decode) -> Image:
     """
     name, image = _open(source)
     width, height = image.size
+    if width * height == 0:
+        raise DecodeError(f"{name} is empty", found=f"{width} x {height} pixels")
     if width * height > step.max_pixels:
         raise DecodeError(
             f"{name} is too large",
@@ -62,7 +65,7 @@ def resize(image: Image, step: Resize) -> Image:
     kind = Pillow.Resampling[step.filter.upper()]
     width, height = image.size
     if step.mode == "squash":
-        return image.resize((step.width, step.height), kind)
+        return _resample(image, (step.width, step.height), kind, (0.0, 0.0, float(width), float(height)))
     if step.mode == "fit-crop":
         scale = max(step.width / width, step.height / height)
         left = (width - step.width / scale) / 2
@@ -73,11 +76,12 @@ def resize(image: Image, step: Resize) -> Image:
             min(float(width), width - left),
             min(float(height), height - top),
         )
-        return image.resize((step.width, step.height), kind, box=box)
+        return _resample(image, (step.width, step.height), kind, box)
     scale = min(step.width / width, step.height / height)
     inner = (_length(width * scale, step.width), _length(height * scale, step.height))
     result = Pillow.new(image.mode, (step.width, step.height), (step.fill,) * len(image.getbands()))
-    result.paste(image.resize(inner, kind), ((step.width - inner[0]) // 2, (step.height - inner[1]) // 2))
+    small = _resample(image, inner, kind, (0.0, 0.0, float(width), float(height)))
+    result.paste(small, ((step.width - inner[0]) // 2, (step.height - inner[1]) // 2))
     return result
 
 
@@ -105,6 +109,13 @@ def pixels(image: Image) -> Pixels:
     return array[:, :, None] if array.ndim == 2 else array
 
 
+def _resample(image: Image, size: tuple[int, int], kind: Pillow.Resampling, box: Box) -> Image:
+    """Resize across, then down: left to itself, Pillow 13 chooses the order and 12 does not."""
+    left, top, right, bottom = box
+    across = image.resize((size[0], image.height), kind, box=(left, 0, right, image.height))
+    return across.resize(size, kind, box=(0, top, size[0], bottom))
+
+
 def _length(value: float, limit: int) -> int:
     return min(limit, max(1, int(value + 0.5)))
 
@@ -120,10 +131,9 @@ def _open(source: object) -> tuple[str, Image]:
         name = str(source)
         try:
             data = Path(source).read_bytes()
-        except OSError as error:
-            raise DecodeError(
-                f"cannot read {name} ({error.strerror or error})", next_step="check the path"
-            ) from error
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+            reason = getattr(error, "strerror", None) or error
+            raise DecodeError(f"cannot read {name!r} ({reason})", next_step="check the path") from error
     else:
         raise InputError(
             "this is no picture",

@@ -14,9 +14,9 @@ from PIL import Image
 
 import edgeinfer as ei
 from converters import convert, load_recipe
+from converters.pipeline import STEPS
 from converters.progress import Quiet
 from converters.recipe import Augment, Data, Gates, Input, Network, Recipe, Student, Teacher, Training
-from converters.student import STUDENT
 from edgeinfer.errors import ConversionError, GateError
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +58,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_conversion import small
 from converters import convert
+from converters.pipeline import STEPS
 from converters.progress import Quiet
 
 class Fatal(Quiet):
@@ -224,6 +225,9 @@ def export_teacher(path: Path, classes: int, side: int) -> None:
     torch.export.save(program, path)
 
 
-def test_steps_say_what_they_need_and_give():
-    assert STUDENT.needs == ("pixels.npy", "splits.npz", "data.json", "teacher.pt2")
-    assert STUDENT.gives == ("student.pt",)
+def test_every_step_needs_only_what_earlier_ones_give():
+    given: list[str] = []
+    for step in STEPS:
+        assert set(step.needs) <= set(given), step.name
+        assert not set(step.gives) & set(given), step.name
+        given += step.gives

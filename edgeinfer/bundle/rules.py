@@ -1,0 +1,257 @@
+"""The rules between a manifest's fields.
+
+Invariants of a manifest that passed `check_manifest`:
+* every digest is 64 lower-case hex digits, every size is not negative, and equal digests have equal sizes;
+* every variant binds exactly the manifest's inputs and outputs, with their types and as many axes;
+* the preprocessing steps can be executed, make the input's shape, and their digest is the stated one;
+* golden tensors fit the tensors that they stand for.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+
+from edgeinfer.bundle.codec import MANIFEST
+from edgeinfer.bundle.manifest import Binding, Golden, Input, Manifest, Output, TensorBlob, Variant
+from edgeinfer.bundle.steps import (
+    CenterCrop,
+    Decode,
+    Layout,
+    Normalize,
+    PreprocessStep,
+    Resize,
+    Scale,
+    Softmax,
+    steps_digest,
+)
+from edgeinfer.errors import ManifestError
+
+_WIDTHS = {
+    "float32": 4,
+    "float16": 2,
+    "int8": 1,
+    "uint8": 1,
+    "int16": 2,
+    "int32": 4,
+    "int64": 8,
+    "bool": 1,
+}
+HEX_PATTERN = "[0-9a-f]{64}"
+NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+_HEX, _NAME = re.compile(HEX_PATTERN), re.compile(NAME_PATTERN)
+# Steps may be left out, but those that are there keep this order.
+# Above twice its limit Pillow refuses a picture by itself, whatever we declare.
+MAX_PIXELS = 178_956_970
+_VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,5}")
+_RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
+_STAGE: dict[type, int] = {Decode: 0, Resize: 1, CenterCrop: 1, Scale: 2, Normalize: 3, Layout: 4}
+
+
+def check_manifest(manifest: Manifest) -> None:
+    """Hold a manifest against the rules between its fields.
+
+    Raises:
+        ManifestError: The first rule that is broken.
+    """
+    _require(
+        _NAME.fullmatch(manifest.name), "manifest.name", manifest.name, "letters, digits, '.', '_' or '-'"
+    )
+    _require(manifest.inputs, "manifest.inputs", "an empty list", "at least one input")
+    _require(manifest.outputs, "manifest.outputs", "an empty list", "at least one output")
+    _require(manifest.variants, "manifest.variants", "an empty list", "at least one variant")
+    _unique("manifest.inputs", (each.name for each in manifest.inputs))
+    _unique("manifest.outputs", (each.name for each in manifest.outputs))
+    _unique("manifest.variants", (each.id for each in manifest.variants))
+    for input_ in manifest.inputs:
+        _check_input(input_)
+    for output in manifest.outputs:
+        _check_output(output)
+    for variant in manifest.variants:
+        _check_variant(variant, manifest)
+    for name in manifest.documents:
+        _require(_NAME.fullmatch(name), "manifest.documents", repr(name), "a plain file name")
+    if manifest.golden:
+        _check_golden(manifest.golden, manifest)
+    _check_blobs(manifest)
+
+
+def _check_blobs(manifest: Manifest) -> None:
+    sizes: dict[str, int] = {}
+    for blob in manifest._mentions():
+        _require(_HEX.fullmatch(blob.sha256), "blob.sha256", repr(blob.sha256), "64 lower-case hex digits")
+        _require(blob.size >= 0, f"blob {blob.sha256[:12]}", f"size {blob.size}", "a size of 0 or more")
+        known = sizes.setdefault(blob.sha256, blob.size)
+        _require(known == blob.size, f"blob {blob.sha256[:12]}", f"sizes {known} and {blob.size}", "one size")
+
+
+def _check_shape(where: str, shape: tuple[int | str, ...], *, free: bool = True) -> None:
+    """Axis 0 is the batch: a name in the manifest's own tensors, a name or a length in a file's."""
+    _require(shape, f"{where}.shape", "no axes", "at least one axis")
+    _require(
+        isinstance(shape[0], str) or not free, f"{where}.shape", list(shape), "a name for axis 0, the batch"
+    )
+    _require(isinstance(shape[0], str) or shape[0] > 0, f"{where}.shape", list(shape), "lengths above 0")
+    good = all(isinstance(axis, int) and axis > 0 for axis in shape[1:])
+    _require(good, f"{where}.shape", list(shape), "lengths above 0 behind axis 0")
+
+
+def _check_input(input_: Input) -> None:
+    where = f"input {input_.name}"
+    _check_shape(where, input_.shape)
+    digest = steps_digest(input_.preprocess)
+    found = input_.preprocess_digest
+    _require(digest == found, f"{where}.preprocess_digest", found, digest)
+    if input_.preprocess:
+        made = _check_steps(where, input_.preprocess)
+        _require(input_.dtype == "float32", f"{where}.dtype", input_.dtype, "float32 behind steps")
+        fits = len(input_.shape) == 4 and all(
+            want is None or got == want for got, want in zip(input_.shape[1:], made, strict=True)
+        )
+        _require(fits, f"{where}.shape", list(input_.shape), f"what its steps make: {['batch', *made]}")
+
+
+def _check_steps(where: str, steps: tuple[PreprocessStep, ...]) -> list[int | None]:
+    """Return the shape that the steps make of one item; None where it depends on the picture."""
+    stages = [_STAGE[type(step)] for step in steps]
+    names = ", ".join(step.op for step in steps)
+    in_order = stages == sorted(stages) and all(stages.count(stage) <= 1 for stage in (0, 2, 3, 4))
+    _require(
+        in_order and stages[0] == 0,
+        f"{where}.preprocess",
+        names,
+        "decode first, then resize or center_crop, scale, normalize, layout, each of the last at most once",
+    )
+    channels = 3 if isinstance(steps[0], Decode) and steps[0].color == "RGB" else 1
+    height: int | None = None
+    width: int | None = None
+    order = "HWC"
+    for step in steps:
+        _check_step(f"{where}.{step.op}", step, channels)
+        if isinstance(step, Resize | CenterCrop):
+            height, width = step.height, step.width
+        if isinstance(step, Layout):
+            order = step.order
+    return [channels, height, width] if order == "CHW" else [height, width, channels]
+
+
+def _check_step(where: str, step: PreprocessStep, channels: int) -> None:
+    if isinstance(step, Decode):
+        _require(
+            0 < step.max_pixels <= MAX_PIXELS, where, step.max_pixels, f"max_pixels of 1 to {MAX_PIXELS}"
+        )
+        _require(0 <= step.background <= 255, where, step.background, "a background of 0 to 255")
+    if isinstance(step, Normalize):
+        good = len(step.mean) == len(step.std) == channels and all(value > 0 for value in step.std)
+        _require(good, where, f"{step}", f"{channels} means and as many std above 0")
+    if isinstance(step, Resize | CenterCrop):
+        good = 0 < step.height <= 16384 and 0 < step.width <= 16384
+        _require(good, where, f"{step.height}x{step.width}", "1 to 16384 a side")
+    if isinstance(step, Resize):
+        _require(0 <= step.fill <= 255, where, step.fill, "a fill of 0 to 255")
+
+
+def _check_output(output: Output) -> None:
+    where = f"output {output.name}"
+    _check_shape(where, output.shape)
+    if output.labels is not None:
+        last = output.shape[-1]
+        _require(len(output.labels) == last, f"{where}.labels", f"{len(output.labels)} labels", f"{last}")
+    names = [step.op for step in output.postprocess]
+    good = names in ([], ["softmax"], ["softmax", "top_k"])
+    _require(good, f"{where}.postprocess", names, "softmax, then top_k, or neither")
+    for step in output.postprocess:
+        if isinstance(step, Softmax):
+            _require(1e-6 < step.temperature < 1e6, f"{where}.softmax", step.temperature, "1e-6 to 1e6")
+        else:
+            _require(step.k > 0, f"{where}.top_k", step.k, "a k above 0")
+
+
+def _check_variant(variant: Variant, manifest: Manifest) -> None:
+    where = f"variant {variant.id}"
+    _require(_NAME.fullmatch(variant.id), "variant.id", repr(variant.id), "letters, digits, '.', '_' or '-'")
+    for package, version in variant.requires.items():
+        _require(
+            _VERSION.fullmatch(version),
+            f"{where}.requires.{package}",
+            repr(version),
+            "release numbers, such as 1.20",
+        )
+    for kind, bindings, declared in (
+        ("inputs", variant.inputs, {each.name: each for each in manifest.inputs}),
+        ("outputs", variant.outputs, {each.name: each for each in manifest.outputs}),
+    ):
+        _require(set(bindings) == set(declared), f"{where}.{kind}", sorted(bindings), sorted(declared))
+        for name, binding in bindings.items():
+            _check_binding(f"{where}.{kind}.{name}", binding, declared[name])
+    batches = {
+        binding.shape[0] if isinstance(binding.shape[0], int) else None for binding in variant.inputs.values()
+    }
+    _require(
+        len(batches) == 1, f"{where}.inputs", f"batches {sorted(map(str, batches))}", "one batch for all"
+    )
+    outputs = {each.name: each.shape for each in manifest.outputs}
+    for name, tensor in variant.golden_outputs.items():
+        _require(name in outputs, f"{where}.golden_outputs", name, f"one of {sorted(outputs)}")
+        _check_tensor(f"{where}.golden_outputs.{name}", tensor, outputs[name])
+    for name, tolerance in variant.tolerances.items():
+        good = tolerance.atol >= 0 and tolerance.rtol >= 0
+        _require(good, f"{where}.tolerances.{name}", tolerance, "bounds of 0 or more")
+
+
+def _check_binding(where: str, binding: Binding, declared: Input | Output) -> None:
+    axes = len(declared.shape)
+    _check_shape(where, binding.shape, free=False)
+    _require(len(binding.shape) == axes, f"{where}.shape", f"{len(binding.shape)} axes", axes)
+    if binding.permute is not None:
+        good = sorted(binding.permute) == list(range(axes)) and binding.permute[0] == 0
+        _require(good, f"{where}.permute", list(binding.permute), f"0, then each of 1..{axes - 1} once")
+    if binding.quantization is None:
+        _require(binding.dtype == declared.dtype, f"{where}.dtype", binding.dtype, declared.dtype)
+        return
+    scale, zero_point = binding.quantization.scale, binding.quantization.zero_point
+    _require(
+        declared.dtype == "float32", f"{where}.quantization", declared.dtype, "a float32 tensor to quantize"
+    )
+    _require(binding.dtype in _RANGES, f"{where}.dtype", binding.dtype, f"one of {', '.join(_RANGES)}")
+    low, high = _RANGES[binding.dtype]
+    _require(1e-30 < scale < 1e30, f"{where}.scale", scale, "between 1e-30 and 1e30")
+    _require(low <= zero_point <= high, f"{where}.zero_point", zero_point, f"{low} to {high}")
+
+
+def _check_tensor(where: str, tensor: TensorBlob, shape: tuple[int | str, ...]) -> None:
+    good = len(tensor.shape) == len(shape) and all(length > 0 for length in tensor.shape)
+    good = good and all(got == want for got, want in zip(tensor.shape[1:], shape[1:], strict=True))
+    _require(good, f"{where}.shape", list(tensor.shape), f"cases x {list(shape[1:])}")
+    size = math.prod(tensor.shape) * _WIDTHS[tensor.dtype]
+    _require(tensor.blob.size == size, f"{where}.blob.size", tensor.blob.size, size)
+
+
+def _check_golden(golden: Golden, manifest: Manifest) -> None:
+    declared = {each.name: each for each in manifest.inputs}
+    _require(set(golden.inputs) == set(declared), "golden.inputs", sorted(golden.inputs), sorted(declared))
+    cases = {tensor.shape[:1] for tensor in golden.inputs.values()}
+    _require(len(cases) == 1, "golden.inputs", f"{len(cases)} different case counts", "one")
+    for name, tensor in golden.inputs.items():
+        _check_tensor(f"golden.inputs.{name}", tensor, declared[name].shape)
+        _require(
+            tensor.dtype == declared[name].dtype, f"golden.inputs.{name}", tensor.dtype, declared[name].dtype
+        )
+    for name, pictures in golden.pictures.items():
+        good = name in declared and bool(declared[name].preprocess)
+        _require(good, "golden.pictures", name, "an input that has preprocessing steps")
+        count = golden.inputs[name].shape[0]
+        _require(len(pictures) <= count, f"golden.pictures.{name}", len(pictures), f"at most {count}")
+
+
+def _unique(where: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        _require(name not in seen, where, f"{name!r} twice", "unique names")
+        seen.add(name)
+
+
+def _require(good: object, where: str, found: object, expected: object) -> None:
+    if not good:
+        raise ManifestError(where, found=found, expected=expected, next_step=MANIFEST.next_step)
