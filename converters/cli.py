@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from edgeinfer.errors import ConversionError
+from edgeinfer.host import packages_of
 
 if TYPE_CHECKING:
     from converters.pipeline import Outcome
-
-_NEEDS = (
-    "torch",
-    "litert_torch",
-    "ai_edge_quantizer",
-    "onnx",
-    "onnxruntime",
-    "sklearn",
-    "scipy",
-    "rich",
-    "PIL",
-)
 
 
 @click.command()
@@ -39,7 +27,7 @@ def convert(recipe: Path, output: Path | None, work: Path | None) -> None:
     What an earlier run finished is not done again; a killed run goes on where it was. A limit that
     is missed ends it with the figures and no bundle. The report is written beside the bundle.
     """
-    missing = [name for name in _NEEDS if find_spec(name) is None]
+    missing = [name for name, version in packages_of("convert").items() if version is None]
     if missing:
         raise ConversionError(
             "converting needs more packages",

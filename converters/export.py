@@ -10,14 +10,13 @@ from torch import nn
 
 from converters.dataset import load_record
 from converters.quiet import logged
-from converters.recipe import Recipe
+from converters.recipe import LARGEST_BATCH, Recipe
 from converters.steps import Context, Step
 from converters.student import load_student
 from edgeinfer.bundle import encode
 from edgeinfer.errors import ConversionError
 
 INPUT, OUTPUT = "image", "logits"
-_LARGEST_BATCH = 4096
 
 
 def export_onnx(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
@@ -28,7 +27,7 @@ def export_onnx(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
         shape: `(C, H, W)`.
         path: Where to.
     """
-    batch = torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)
+    batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
     program = torch.onnx.export(
         module,
         (torch.zeros(2, *shape),),

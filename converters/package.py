@@ -27,7 +27,6 @@ from edgeinfer.bundle import (
     Document,
     Golden,
     Lineage,
-    Manifest,
     TensorBlob,
     Tolerance,
     Variant,
@@ -76,10 +75,6 @@ def _run(context: Context) -> None:
             "report.json": Document(blobs.add(context.give("report.json")), "application/json"),
         },
     )
-    _write(context, manifest, blobs)
-
-
-def _write(context: Context, manifest: Manifest, blobs: BlobSet) -> None:
     write_bundle(context.give("bundle.eib"), manifest, blobs)
 
 
@@ -140,6 +135,6 @@ PACKAGE = Step(
         *(each.file for each in ARTIFACTS),
     ),
     ("bundle.eib", "report.md", "report.json"),
-    lambda recipe: encode(replace(recipe, folder=".")),
+    lambda recipe: encode(recipe.published()),
     _run,
 )

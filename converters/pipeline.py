@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,20 +61,28 @@ def convert(recipe: Recipe, output: Path, work: Path, report: Reporter | None = 
         BundleError: The bundle cannot be written.
     """
     check_recipe(recipe)
-    report = report or Quiet()
-    with _writing("the work folder"):
-        work.mkdir(parents=True, exist_ok=True)
-    files = run_steps(STEPS, recipe, work, report, tool_versions())
+    if not output.name or output.is_dir():
+        raise ConversionError(
+            f"cannot write a bundle to {output}", found="a folder", expected="the name of a file"
+        )
+    files = run_steps(STEPS, recipe, work, report or Quiet(), tool_versions())
+    stem = output.name.removesuffix(".eib")
+    # The bundle last: when it is there, so is its report.
     paths = {
-        "report.md": output.with_suffix(".report.md"),
-        "report.json": output.with_suffix(".report.json"),
+        "report.md": output.with_name(f"{stem}.report.md"),
+        "report.json": output.with_name(f"{stem}.report.json"),
         "bundle.eib": output,
     }
-    with _writing(f"{output} or the report beside it"):
+    try:
         output.parent.mkdir(parents=True, exist_ok=True)
         for artifact, path in paths.items():
             with files[artifact].open("rb") as source, atomic_file(path) as target:
                 shutil.copyfileobj(source, target)
+    except OSError as error:
+        raise ConversionError(
+            f"cannot write {output} or the report beside it ({error.strerror or error})",
+            next_step="free space or choose another place; the run resumes where it was",
+        ) from error
     with open_bundle(output) as bundle:
         bundle.verify()
         return Outcome(output, bundle.digest, paths["report.md"], load_figures(files["figures.json"]))
@@ -96,14 +102,3 @@ def load_pictures(work: Path, split: str) -> Pictures:
     if not (folder / "done.json").is_file():
         raise ConversionError(f"{work} holds no data", next_step="run the conversion first")
     return load_split({name: folder / name for name in DATA.gives}, split)
-
-
-@contextmanager
-def _writing(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ConversionError(
-            f"cannot write {what} ({error.strerror or error})",
-            next_step="free space or choose another place; the run resumes where it was",
-        ) from error

@@ -112,7 +112,7 @@ def _run(context: Context) -> None:
 
 QUANTIZE = Step(
     "quantize",
-    ("pixels.npy", "splits.npz", "data.json", "fp32.onnx", "fp32.tflite"),
+    ("pixels.npy", "splits.npz", "fp32.onnx", "fp32.tflite"),
     ("int8.onnx", "int8.tflite"),
     _settings,
     _run,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from edgeinfer.bundle import (
+    MAX_PIXELS,
     NAME_PATTERN,
     Decode,
     Dialect,
@@ -24,6 +25,9 @@ from edgeinfer.bundle import (
 )
 from edgeinfer.errors import RecipeError
 
+# torch.export fixes the batch unless it is given a range; this is the range we give.
+LARGEST_BATCH = 4096
+_LONGEST_SIDE = 1024
 _DIALECT = Dialect(RecipeError, forbid_unknown=True, next_step="see docs/recipes.md")
 
 
@@ -245,12 +249,22 @@ class Recipe:
     folder: str = "."
 
     def digest(self) -> str:
-        """Return the SHA-256 (hex) of the recipe's canonical JSON, without `folder`."""
-        return hashlib.sha256(canonical_json(encode(replace(self, folder=".")))).hexdigest()
+        """Return the SHA-256 (hex) of the published recipe's canonical JSON."""
+        return hashlib.sha256(canonical_json(encode(self.published()))).hexdigest()
+
+    def published(self) -> Recipe:
+        """Return it as it may be shown to others: files by name, without the folders they lie in."""
+        data = replace(self.data, path=_name_of(self.data.path), test_path=_name_of(self.data.test_path))
+        teacher = replace(self.teacher, path=_name_of(self.teacher.path))
+        return replace(self, data=data, teacher=teacher, folder=".")
 
     def resolve(self, path: str) -> Path:
         """Return a path of the recipe as one that can be opened."""
         return Path(self.folder) / path
+
+
+def _name_of(path: str | None) -> str | None:
+    return None if path is None else Path(path).name
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -261,12 +275,16 @@ def load_recipe(path: str | Path) -> Recipe:
     """
     path = Path(path)
     try:
+        if path.exists() and not path.is_file():
+            raise RecipeError(
+                f"{path} is no recipe", found="a folder, pipe or device", expected="a TOML file"
+            )
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(
             f"cannot read recipe {path} ({error.strerror})", next_step="check the path"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # TOML and UTF-8 errors are ValueErrors
         raise RecipeError(f"recipe {path} is not valid TOML ({error})", next_step="mend it") from error
     if "folder" in table:
         raise RecipeError("recipe has the unknown key 'folder'", next_step="paths are relative to the recipe")
@@ -285,7 +303,12 @@ def check_recipe(recipe: Recipe) -> None:
     named = re.fullmatch(NAME_PATTERN, recipe.name) is not None
     _require(named, "name", repr(recipe.name), "letters, digits, '.', '_' or '-'")
     _require(recipe.top > 0, "top", recipe.top, "1 or more")
-    _require(recipe.quantize.calibration_items > 0, "quantize.calibration_items", 0, "1 or more")
+    _require(0 <= recipe.seed < 2**31, "seed", recipe.seed, f"0 to {2**31 - 1}")
+    items = recipe.quantize.calibration_items
+    _require(items > 0, "quantize.calibration_items", items, "1 or more")
+    for name, value in encode(recipe.augment).items():
+        most = 180 if name == "rotate" else 1
+        _require(0 <= value <= most, f"augment.{name}", value, f"0 to {most}")
     _check_data(recipe.data)
     _check_input(recipe.input)
     teacher, student = recipe.teacher, recipe.student
@@ -303,10 +326,27 @@ def check_recipe(recipe: Recipe) -> None:
         if network is not None:
             _check_network(part, network, recipe.input)
         if training is not None:
-            good = training.epochs > 0 and training.batch_size > 1 and training.learning_rate > 0
-            _require(good, f"{part}.training", training, "epochs, batch_size > 1 and learning_rate above 0")
-    _require(0 <= student.distillation_weight <= 1, "student.distillation_weight", "outside", "0 to 1")
-    _require(student.temperature > 0, "student.temperature", student.temperature, "above 0")
+            _check_training(f"{part}.training", training)
+    weight, temperature = student.distillation_weight, student.temperature
+    _require(0 <= weight <= 1, "student.distillation_weight", weight, "0 to 1")
+    _require(0.01 <= temperature <= 100, "student.temperature", temperature, "0.01 to 100")
+
+
+def _check_training(where: str, training: Training) -> None:
+    _require(0 < training.epochs <= 100_000, f"{where}.epochs", training.epochs, "1 to 100000")
+    _require(
+        1 < training.batch_size <= LARGEST_BATCH,
+        f"{where}.batch_size",
+        training.batch_size,
+        f"2 to {LARGEST_BATCH}",
+    )
+    _require(
+        0 < training.learning_rate <= 10,
+        f"{where}.learning_rate",
+        training.learning_rate,
+        "above 0, at most 10",
+    )
+    _require(0 <= training.weight_decay <= 10, f"{where}.weight_decay", training.weight_decay, "0 to 10")
 
 
 def _check_data(data: Data) -> None:
@@ -327,15 +367,25 @@ def _check_data(data: Data) -> None:
 def _check_input(input_: Input) -> None:
     for name, values in (("mean", input_.mean), ("std", input_.std)):
         _require(len(values) == input_.channels, f"input.{name}", f"{len(values)} values", input_.channels)
-    _require(min(input_.std) > 0, "input.std", min(input_.std), "above 0")
-    _require(input_.max_pixels > 0, "input.max_pixels", input_.max_pixels, "1 or more")
-    good = 4 <= min(input_.height, input_.width) <= max(input_.height, input_.width) <= 16384
-    _require(good, "input", f"{input_.height} x {input_.width}", "sides of 4 to 16384")
+    _require(
+        0.001 <= min(input_.std) <= max(input_.std) <= 1000,
+        "input.std",
+        list(input_.std),
+        "0.001 to 1000 each",
+    )
+    _require(max(map(abs, input_.mean)) <= 1000, "input.mean", list(input_.mean), "-1000 to 1000 each")
+    _require(0 < input_.max_pixels <= MAX_PIXELS, "input.max_pixels", input_.max_pixels, f"1 to {MAX_PIXELS}")
+    good = 4 <= min(input_.height, input_.width) <= max(input_.height, input_.width) <= _LONGEST_SIDE
+    _require(good, "input", f"{input_.height} x {input_.width}", f"sides of 4 to {_LONGEST_SIDE}")
 
 
 def _check_network(part: str, network: Network, input_: Input) -> None:
-    good = network.width > 0 and bool(network.blocks) and min(network.blocks) > 0
-    _require(good, f"{part}.network", network, "a width and blocks above 0")
+    good = (
+        0 < network.width <= 4096
+        and bool(network.blocks)
+        and 0 < min(network.blocks) <= max(network.blocks) <= 64
+    )
+    _require(good, f"{part}.network", network, "a width of 1 to 4096 and blocks of 1 to 64")
     smallest = min(input_.height, input_.width) >> (len(network.blocks) - 1)
     _require(smallest > 0, f"{part}.network.blocks", f"{len(network.blocks)} stages", "fewer for this input")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from converters.calibrate import Fitted
 from converters.dataset import DataRecord
@@ -36,9 +36,9 @@ class Report:
 
     def json(self) -> bytes:
         """Return it for programs."""
-        value = encode(self)
-        # Where the recipe lay is the maker's own business.
-        value["recipe"].pop("folder")
+        value = encode(replace(self, recipe=self.recipe.published()))
+        # File names of somebody's pictures are no business of those who get the bundle.
+        value["data"]["unreadable"] = len(self.data.unreadable)
         return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
 
     def markdown(self) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,8 @@ from converters.recipe import Recipe
 from edgeinfer.errors import DataError, DecodeError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+# A picture of the largest permitted size, uncompressed, with room to spare.
+MAX_PICTURE_BYTES = 512 * 1024 * 1024
 _TRAIN, _VALIDATION, _TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
 Pixels = NDArray[np.uint8]
 
@@ -148,7 +149,8 @@ class _Folder(_Files):
         hasher = hashlib.sha256()
         for name in sorted(self.names()):
             state = (self.path / name).stat()
-            hasher.update(f"{name}\0{state.st_size}\0{state.st_mtime_ns}\0".encode())
+            line = f"{name}\0{state.st_size}\0{state.st_mtime_ns}\0"
+            hasher.update(line.encode(errors="surrogateescape"))
         return hasher.hexdigest()
 
     @contextmanager
@@ -168,7 +170,7 @@ class _Zip(_Files):
         self._opened = opened
 
     def names(self) -> list[str]:
-        with zipfile.ZipFile(self.path) as archive:
+        with _zip_opened(self.path) as archive:
             return [info.filename for info in archive.infolist() if not info.is_dir()]
 
     def fingerprint(self) -> str:
@@ -177,15 +179,27 @@ class _Zip(_Files):
 
     @contextmanager
     def reading(self) -> Iterator[Source]:
-        with zipfile.ZipFile(self.path) as archive:
+        with _zip_opened(self.path) as archive:
             yield _Zip(self.path, archive)
 
     def read(self, item: Item) -> bytes:
         assert self._opened is not None, "read inside reading()"
         try:
+            size = self._opened.getinfo(item.name).file_size
+            if size > MAX_PICTURE_BYTES:
+                raise DecodeError(f"zip entry {item.name}", found=f"{size} bytes", expected=MAX_PICTURE_BYTES)
             return self._opened.read(item.name)
-        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
+        except DecodeError:
+            raise
+        except Exception as error:  # its decompressors raise over a dozen types on damaged entries
             raise DecodeError(f"zip entry {item.name} cannot be read ({error})") from error
+
+
+def _zip_opened(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except Exception as error:  # the zip module raises several types on a damaged directory
+        raise DataError(f"{path} is a damaged zip file ({error})", next_step="make it anew") from error
 
 
 def _opened(path: Path) -> Source:

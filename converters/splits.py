@@ -2,7 +2,7 @@
 
 Invariants:
 * equal content is always in one split, under whatever names it occurs;
-* a picture of the test set given by the user never trains, even if it was given for training too;
+* what is in a test set that the data gives is never trained on, even if it is given for training too;
 * the same items, shares and seed give the same splits.
 """
 
@@ -44,8 +44,8 @@ def split_items(
         for digest, own in zip(digests, given, strict=True):
             if own == split:
                 fixed.setdefault(digest, split)
-    # What the data gives as train still yields the validation split, unless that is given too.
-    if "validation" not in fixed.values():
+    # What the data gives as train still yields the splits that it does not give.
+    if not {"validation", "test"} <= set(fixed.values()):
         fixed = {digest: split for digest, split in fixed.items() if split != "train"}
     shares = {"validation": validation if "validation" not in fixed.values() else 0.0}
     shares["test"] = test if "test" not in fixed.values() else 0.0

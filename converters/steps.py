@@ -13,15 +13,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from converters.progress import Reporter
 from converters.recipe import Recipe
 from edgeinfer.bundle import canonical_json
-from edgeinfer.errors import ConversionError
-from edgeinfer.host import atomic_file
+from edgeinfer.errors import ConversionError, EdgeInferError
+from edgeinfer.host import FileLock, atomic_file
 
 
 @dataclass(frozen=True)
@@ -81,30 +82,57 @@ def run_steps(
     """
     have: dict[str, Path] = {}
     digests: dict[str, str] = {}
-    for step in steps:
-        key = _key(step, recipe, digests, tools)
-        folder = work / step.name
-        known = _up_to_date(folder, key, step)
-        if known is None:
-            _run(
-                step,
-                Context(recipe, {name: have[name] for name in step.needs}, _scratch(folder, key), report),
-            )
-            known = _finish(step, folder, key)
-        else:
-            report.note(f"{step.name}: up to date")
-        digests.update(known)
-        have.update({name: folder / name for name in step.gives})
+    with _alone_in(work):
+        for step in steps:
+            with _named(step):
+                key = _key(step, recipe, digests, tools)
+                known = _up_to_date(work / step.name, key, step)
+                if known is None:
+                    scratch = _scratch(work / step.name, key)
+                    step.run(Context(recipe, {name: have[name] for name in step.needs}, scratch, report))
+                    known = _finish(step, work / step.name, key)
+                else:
+                    report.note(f"{step.name}: up to date")
+            digests.update(known)
+            have.update({name: work / step.name / name for name in step.gives})
     return have
 
 
-def _run(step: Step, context: Context) -> None:
+@contextmanager
+def _alone_in(work: Path) -> Iterator[None]:
+    """Make the work folder and keep other runs out of it."""
     try:
-        step.run(context)
+        work.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(work / "lock")
+        with lock:
+            yield
+    except BlockingIOError:
+        raise ConversionError(
+            f"another conversion works in {work}", next_step="wait for it, or choose another folder: --work"
+        ) from None
+    except OSError as error:
+        raise ConversionError(
+            f"cannot use the work folder {work} ({error.strerror or error})",
+            next_step="choose another: --work",
+        ) from error
+
+
+@contextmanager
+def _named(step: Step) -> Iterator[None]:
+    """Turn whatever escapes a step into an error that names it."""
+    try:
+        yield
+    except EdgeInferError:
+        raise
     except OSError as error:
         raise ConversionError(
             f"step {step.name} failed ({error})",
             next_step="mend it and run the same command again; it resumes",
+        ) from error
+    except Exception as error:  # numpy, torch and the exporters raise whatever they like
+        raise ConversionError(
+            f"step {step.name} failed ({type(error).__name__}: {error})",
+            next_step="check the recipe against docs/recipes.md",
         ) from error
 
 
@@ -119,6 +147,16 @@ def _key(step: Step, recipe: Recipe, digests: Mapping[str, str], tools: Mapping[
 
 
 def _up_to_date(folder: Path, key: str, step: Step) -> dict[str, str] | None:
+    scratch = _running(folder)
+    known = _record(folder, key, step)
+    if known is None and _record(scratch, key, step) is not None:
+        # Killed between the record and the rename: only the rename is missing.
+        known = _settle(step, folder)
+    return known
+
+
+def _record(folder: Path, key: str, step: Step) -> dict[str, str] | None:
+    """Return the digests of a folder's artifacts if they are whole and of this key."""
     try:
         done = json.loads((folder / "done.json").read_text())
         artifacts = {name: _digest(folder / name) for name in step.gives}
@@ -128,33 +166,45 @@ def _up_to_date(folder: Path, key: str, step: Step) -> dict[str, str] | None:
 
 
 def _scratch(folder: Path, key: str) -> Path:
-    scratch = folder.with_name(folder.name + ".running")
+    scratch = _running(folder)
     marker = scratch / "key"
-    try:
-        if not marker.is_file() or marker.read_text() != key:
-            shutil.rmtree(scratch, ignore_errors=True)
-            scratch.mkdir(parents=True)
-            with atomic_file(marker) as file:
-                file.write(key.encode())
-    except OSError as error:
-        raise ConversionError(
-            f"cannot use the work folder {folder.parent} ({error.strerror or error})",
-            next_step="choose another: --work",
-        ) from error
+    if not marker.is_file() or marker.read_bytes() != key.encode():
+        _remove(scratch)
+        scratch.mkdir(parents=True)
+        with atomic_file(marker) as file:
+            file.write(key.encode())
     return scratch
 
 
 def _finish(step: Step, folder: Path, key: str) -> dict[str, str]:
-    scratch = folder.with_name(folder.name + ".running")
+    scratch = _running(folder)
     artifacts = {name: _digest(scratch / name) for name in step.gives}
-    for path in scratch.iterdir():
-        if path.name not in step.gives and path.suffix != ".log":
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
     with atomic_file(scratch / "done.json") as file:
         file.write(json.dumps({"key": key, "artifacts": artifacts}).encode())
-    shutil.rmtree(folder, ignore_errors=True)
+    return _settle(step, folder)
+
+
+def _settle(step: Step, folder: Path) -> dict[str, str]:
+    """Drop what only the run needed and put the folder in its place; return the artifacts' digests."""
+    scratch = _running(folder)
+    for path in scratch.iterdir():
+        if path.name not in (*step.gives, "done.json") and path.suffix != ".log":
+            _remove(path)
+    _remove(folder)
     scratch.rename(folder)
+    artifacts: dict[str, str] = json.loads((folder / "done.json").read_text())["artifacts"]
     return artifacts
+
+
+def _running(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".running")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _digest(path: Path) -> str:

@@ -11,14 +11,12 @@ import torch.nn.functional as F
 
 from converters.dataset import check_classes, load_record
 from converters.networks import ConvNet
-from converters.recipe import Recipe
+from converters.quiet import logged
+from converters.recipe import LARGEST_BATCH, Recipe
 from converters.steps import Context, Step
 from converters.training import course, train
 from edgeinfer.bundle import encode
 from edgeinfer.errors import ConversionError, RecipeError
-
-# torch.export fixes the batch unless it is given a generous range.
-_LARGEST_BATCH = 4096
 
 
 def load_teacher(path: Path) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -28,10 +26,11 @@ def load_teacher(path: Path) -> Callable[[torch.Tensor], torch.Tensor]:
         ConversionError: The file is not one that `torch.export.save` wrote.
     """
     try:
-        module = torch.export.load(path).module()
+        with logged(path.with_name("teacher.log")):
+            module = torch.export.load(path).module()
     except Exception as error:  # its readers raise many types
         raise ConversionError(
-            f"cannot load the teacher {path} ({error})",
+            f"cannot load the teacher ({error})",
             next_step="write it with torch.export.save(program, path)",
         ) from error
 
@@ -92,7 +91,7 @@ def _train(context: Context) -> None:
         "training the teacher",
     )
     example = torch.zeros(2, recipe.input.channels, recipe.input.height, recipe.input.width)
-    batch = torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)
+    batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
     program = torch.export.export(module, (example,), dynamic_shapes={"x": {0: batch}})
     torch.export.save(program, context.give("teacher.pt2"))
 
@@ -100,15 +99,32 @@ def _train(context: Context) -> None:
 def _check(context: Context) -> None:
     input_ = context.recipe.input
     teacher = load_teacher(context.give("teacher.pt2"))
+    expected = f"(N, {input_.channels}, {input_.height}, {input_.width}) float32 with a free N"
     try:
         given = teacher(torch.zeros(3, input_.channels, input_.height, input_.width))
     except Exception as error:  # whatever the user's graph raises
         raise ConversionError(
             f"the teacher does not take a batch of 3 of the recipe's input ({error})",
-            expected=f"(N, {input_.channels}, {input_.height}, {input_.width}) float32 with a free N",
+            expected=expected,
             next_step="export it with a generous torch.export.Dim for the batch, or change [input]",
         ) from error
-    check_classes(given.shape[-1], load_record(context.needs), "teacher")
+    if (
+        not isinstance(given, torch.Tensor)
+        or given.ndim != 2
+        or len(given) != 3
+        or not given.is_floating_point()
+    ):
+        found = (
+            f"{given.dtype} {tuple(given.shape)}" if isinstance(given, torch.Tensor) else type(given).__name__
+        )
+        raise ConversionError(
+            "the teacher's answer for a batch of 3", found=found, expected="float logits (3, classes)"
+        )
+    if not torch.isfinite(given).all():
+        raise ConversionError(
+            "the teacher's answer for a black picture", found="NaN or infinite", expected="logits"
+        )
+    check_classes(given.shape[1], load_record(context.needs), "teacher")
 
 
 TEACHER = Step("teacher", ("pixels.npy", "splits.npz", "data.json"), ("teacher.pt2",), _settings, _run)

@@ -18,6 +18,8 @@ _PACKAGES = (
     "onnxruntime",
     "onnxscript",
     "pillow",
+    "scikit-learn",
+    "scipy",
     "torch",
 )
 

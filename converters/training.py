@@ -1,7 +1,8 @@
 """The training loop: one seed, one schedule, a checkpoint after every epoch.
 
 An epoch's randomness depends on the seed and its number alone, so that a run killed at any moment
-goes on from the last whole epoch to the very weights it would have had.
+goes on from the last whole epoch to the very weights it would have had, given as many processors:
+how many threads share a sum decides how it is rounded.
 """
 
 from __future__ import annotations
@@ -130,7 +131,10 @@ def _save(path: Path, parts: dict[str, object], epoch: int) -> None:
 def _restore(path: Path, parts: dict[str, object]) -> int:
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True)
+    try:
+        state = torch.load(path, weights_only=True)
+    except Exception:  # a damaged checkpoint is none: torch's readers raise many types
+        return 0
     for name, part in parts.items():
         part.load_state_dict(state[name])  # type: ignore[attr-defined]
     return int(state["epoch"])

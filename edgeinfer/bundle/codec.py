@@ -14,6 +14,7 @@ import dataclasses
 import difflib
 import functools
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from typing import Any, Literal, TypeVar
 from edgeinfer.errors import EdgeInferError, ManifestError
 
 T = TypeVar("T")
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 # Every whole number up to here is a double too: JSON readers of other languages agree on it.
 LARGEST_INT = 2**53 - 1
 _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
@@ -158,9 +160,9 @@ def _decode_fields(kind: Any, value: object, where: str, dialect: Dialect) -> An
 
 
 def _check_text(where: str, value: object, dialect: Dialect) -> None:
-    """Refuse half of a surrogate pair: it is no character and cannot be written as UTF-8."""
-    if not isinstance(value, str) or any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise _refusal(where, value, "text of whole characters", dialect)
+    """Refuse what cannot be written as UTF-8, and control characters that could steer a terminal."""
+    if not isinstance(value, str) or _UNPRINTABLE.search(value):
+        raise _refusal(where, value, "text without control characters or halves of surrogate pairs", dialect)
 
 
 @functools.cache

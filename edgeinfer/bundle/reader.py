@@ -9,6 +9,7 @@ Invariants:
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -156,7 +157,7 @@ class Bundle:
         self.close()
 
 
-def open_bundle(path: str | Path) -> Bundle:
+def open_bundle(path: str | os.PathLike[str]) -> Bundle:
     """Open a bundle in either form and read its manifest.
 
     Args:
@@ -166,6 +167,10 @@ def open_bundle(path: str | Path) -> Bundle:
         BundleError: It is no bundle or is damaged.
         ManifestError: Its manifest is not valid.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise BundleError(
+            "a bundle is opened by its path", found=type(path).__name__, expected="text or a path"
+        )
     path = Path(path)
     container = open_container(path)
     try:

@@ -45,6 +45,8 @@ _HEX, _NAME = re.compile(HEX_PATTERN), re.compile(NAME_PATTERN)
 # Above twice its limit Pillow refuses a picture by itself, whatever we declare.
 MAX_PIXELS = 178_956_970
 _VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,5}")
+# Beyond this, float32 arithmetic on pixels is no longer of use to anyone.
+_LARGE = 1e6
 _RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
 _STAGE: dict[type, int] = {Decode: 0, Resize: 1, CenterCrop: 1, Scale: 2, Normalize: 3, Layout: 4}
 
@@ -143,8 +145,13 @@ def _check_step(where: str, step: PreprocessStep, channels: int) -> None:
         )
         _require(0 <= step.background <= 255, where, step.background, "a background of 0 to 255")
     if isinstance(step, Normalize):
-        good = len(step.mean) == len(step.std) == channels and all(value > 0 for value in step.std)
-        _require(good, where, f"{step}", f"{channels} means and as many std above 0")
+        good = len(step.mean) == len(step.std) == channels
+        good = good and all(abs(value) < _LARGE for value in step.mean)
+        good = good and all(1 / _LARGE < value < _LARGE for value in step.std)
+        _require(good, where, f"{step}", f"{channels} means and as many std between 1e-6 and 1e6")
+    if isinstance(step, Scale):
+        good = 1 / _LARGE < abs(step.factor) < _LARGE and abs(step.offset) < _LARGE
+        _require(good, where, f"{step}", "a factor between 1e-6 and 1e6")
     if isinstance(step, Resize | CenterCrop):
         good = 0 < step.height <= 16384 and 0 < step.width <= 16384
         _require(good, where, f"{step.height}x{step.width}", "1 to 16384 a side")
@@ -163,7 +170,8 @@ def _check_output(output: Output) -> None:
     _require(good, f"{where}.postprocess", names, "softmax, then top_k, or neither")
     for step in output.postprocess:
         if isinstance(step, Softmax):
-            _require(1e-6 < step.temperature < 1e6, f"{where}.softmax", step.temperature, "1e-6 to 1e6")
+            good = 1 / _LARGE < step.temperature < _LARGE
+            _require(good, f"{where}.softmax", step.temperature, "1e-6 to 1e6")
         else:
             _require(step.k > 0, f"{where}.top_k", step.k, "a k above 0")
 
@@ -196,8 +204,8 @@ def _check_variant(variant: Variant, manifest: Manifest) -> None:
         _require(name in outputs, f"{where}.golden_outputs", name, f"one of {sorted(outputs)}")
         _check_tensor(f"{where}.golden_outputs.{name}", tensor, outputs[name])
     for name, tolerance in variant.tolerances.items():
-        good = tolerance.atol >= 0 and tolerance.rtol >= 0
-        _require(good, f"{where}.tolerances.{name}", tolerance, "bounds of 0 or more")
+        good = 0 <= tolerance.atol < _LARGE and 0 <= tolerance.rtol < 1
+        _require(good, f"{where}.tolerances.{name}", tolerance, "0 <= atol < 1e6 and 0 <= rtol < 1")
 
 
 def _check_binding(where: str, binding: Binding, declared: Input | Output) -> None:
@@ -207,6 +215,16 @@ def _check_binding(where: str, binding: Binding, declared: Input | Output) -> No
     if binding.permute is not None:
         good = sorted(binding.permute) == list(range(axes)) and binding.permute[0] == 0
         _require(good, f"{where}.permute", list(binding.permute), f"0, then each of 1..{axes - 1} once")
+    order = binding.permute or tuple(range(axes))
+    # An input's permutation leads to the file's order, an output's back from it.
+    expected = [declared.shape[at] for at in order] if isinstance(declared, Input) else list(declared.shape)
+    got = list(binding.shape) if isinstance(declared, Input) else [binding.shape[at] for at in order]
+    _require(
+        got[1:] == expected[1:],
+        f"{where}.shape",
+        list(binding.shape),
+        f"lengths that fit {list(declared.shape)}",
+    )
     if binding.quantization is None:
         _require(binding.dtype == declared.dtype, f"{where}.dtype", binding.dtype, declared.dtype)
         return

@@ -82,12 +82,16 @@ def _object(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     for field in dataclasses.fields(kind):
         rule = _RULES.get((kind.__name__, field.name), {})
         described = {"description": attributes[field.name]} if field.name in attributes else {}
-        properties[field.name] = {**described, **_schema(hints[field.name], definitions), **rule}
+        schema = {**_schema(hints[field.name], definitions), **rule}
         optional = (
             field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
         )
-        if not optional or field.name in ("format", "schema_version", "op"):
+        if not optional or field.name in _ALWAYS:
             required.append(field.name)
+        else:
+            # Null is the same as absence.
+            schema = {"anyOf": [schema, {"type": "null"}]}
+        properties[field.name] = {**described, **schema}
     return {"description": summary, "type": "object", "properties": properties, "required": required}
 
 

@@ -80,6 +80,8 @@ def write_bundle(
         ManifestError: The manifest breaks a rule of docs/bundle-format.md.
     """
     path = Path(path)
+    if not path.name or (form == "file" and path.is_dir()):
+        raise BundleError(f"cannot write a bundle to {path}", found="a folder", expected="the name of a file")
     data = manifest_bytes(manifest)
     sources = blobs.sources(manifest)
     try:

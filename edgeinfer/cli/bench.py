@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +25,7 @@ from edgeinfer.inference import Candidate, Measurement, Wishes, candidates, meas
     "--seconds", type=click.FloatRange(0.05, 60), default=1.0, show_default=True, help="Per candidate."
 )
 @click.option(
-    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads for one call."
+    "--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Threads for one call."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def bench(bundle: Path, seconds: float, threads: int, as_json: bool) -> None:
@@ -33,6 +34,8 @@ def bench(bundle: Path, seconds: float, threads: int, as_json: bool) -> None:
     Each runs in a process of its own, batch 1, without preprocessing. Memory is what loading and
     running it adds to the process.
     """
+    if math.isnan(seconds):
+        raise click.BadParameter("nan is no time", param_hint="--seconds")
     with open_bundle(bundle) as opened:
         opened.verify()
         found = candidates(opened.manifest, [engine_named(name) for name in ENGINE_NAMES], Wishes())

@@ -6,7 +6,6 @@ import json
 import platform
 import sys
 from dataclasses import asdict
-from importlib import metadata
 from typing import Any
 
 import click
@@ -16,18 +15,10 @@ from edgeinfer.cli.quiet import quiet_engines
 from edgeinfer.cli.table import table
 from edgeinfer.engines import ENGINE_NAMES, EngineInfo, engine_named
 from edgeinfer.errors import EngineUnavailable
-from edgeinfer.host import processor, usable_cpus
+from edgeinfer.host import packages_of, processor, usable_cpus
 
-# What each extra is for, and the distributions that show it is there.
-_EXTRAS = {
-    "image": ("pictures as input", ("pillow",)),
-    "onnx": ("ONNX variants", ("onnxruntime",)),
-    "tflite": ("TFLite variants", ("ai-edge-litert",)),
-    "convert": (
-        "making bundles",
-        ("torch", "litert-torch", "ai-edge-quantizer", "onnx", "onnxscript", "rich"),
-    ),
-}
+# The engines' own table says what is missing of them.
+_EXTRAS = {"image": "pictures as input", "convert": "making bundles"}
 
 
 @click.command()
@@ -35,7 +26,7 @@ _EXTRAS = {
 def doctor(as_json: bool) -> None:
     """Show what this machine can run; the exit status is 1 when it can run no model at all."""
     engines = _engines()
-    extras = [_extra(name, purpose, packages) for name, (purpose, packages) in _EXTRAS.items()]
+    extras = [_extra(name, purpose) for name, purpose in _EXTRAS.items()]
     machine = {
         "edgeinfer": edgeinfer.__version__,
         "python": sys.version.split()[0],
@@ -70,17 +61,10 @@ def _info(name: str) -> EngineInfo | EngineUnavailable:
         return error
 
 
-def _extra(name: str, purpose: str, groups: tuple[str, ...]) -> dict[str, Any]:
-    versions = {package: _version(package) for group in groups for package in group.split(" | ")}
-    missing = [group for group in groups if not any(versions[package] for package in group.split(" | "))]
-    return {"extra": name, "purpose": purpose, "packages": versions, "missing": missing}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+def _extra(name: str, purpose: str) -> dict[str, Any]:
+    packages = packages_of(name)
+    missing = [package for package, version in packages.items() if version is None]
+    return {"extra": name, "purpose": purpose, "packages": packages, "missing": missing}
 
 
 def _show(machine: dict[str, Any], engines: list[dict[str, Any]], extras: list[dict[str, Any]]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from importlib import metadata
+from typing import NoReturn
 
 import click
 
@@ -37,13 +40,35 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command; exit with 1 and one line on any of edgeinfer's errors."""
+    """Run the command; any failure ends in one line and exit status 1.
+
+    What is not one of edgeinfer's errors is a fault of ours: `EDGEINFER_TRACEBACK=1` shows where.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A file name need not be valid text; it is shown escaped rather than not at all.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         cli()
     except EdgeInferError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except BrokenPipeError:
-        # The reader (head, less) has had enough; nothing is wrong.
-        sys.stderr.close()
-        sys.exit(0)
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"cannot read or write ({error}); check the disk and where the output goes")
+    except Exception as error:
+        if os.environ.get("EDGEINFER_TRACEBACK"):
+            raise
+        _fail(
+            f"unexpected {type(error).__name__} ({error}); please report it, with EDGEINFER_TRACEBACK=1 set"
+        )
+
+
+def _fail(message: str) -> NoReturn:
+    if sys.stderr is not None:
+        click.echo("error: " + " ".join(message.split()), err=True)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        # The output's disk is full: the interpreter must not try again, and complain, on its way out.
+        os._exit(1)
+    sys.exit(1)

@@ -18,6 +18,7 @@ from edgeinfer.inference import Prediction, load
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _ARRAYS = (".npy", ".npz")
+MAX_STDIN_BYTES = 512 * 1024 * 1024
 
 
 @click.command()
@@ -27,7 +28,7 @@ _ARRAYS = (".npy", ".npz")
 @click.option("--engine", help="Insist on an engine: litert or onnxruntime.")
 @click.option("--variant", help="Insist on a variant, by id.")
 @click.option(
-    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads for one call."
+    "--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Threads for one call."
 )
 def predict(
     bundle: Path, files: Sequence[str], as_json: bool, engine: str | None, variant: str | None, threads: int
@@ -41,12 +42,14 @@ def predict(
         model = load(bundle, engine=engine, variant=variant, threads=threads)
     failed = 0
     with model:
-        for name, source in _sources(files):
+        for name in _names(files):
             try:
-                prediction = model.predict(_read(source))
+                # Native picture readers print their own complaints about damaged files.
+                with quiet_engines():
+                    prediction = model.predict(_source(name))
             except InputError as error:
                 failed += 1
-                about = "" if name in str(error) else f"{name}: "
+                about = "" if name != "-" and name in str(error) else f"{name}: "
                 click.echo(f"error: {about}{error}", err=True)
                 continue
             click.echo(_json(name, prediction) if as_json else _line(name, prediction))
@@ -54,31 +57,40 @@ def predict(
         sys.exit(1)
 
 
-def _sources(files: Sequence[str]) -> Iterator[tuple[str, Any]]:
+def _names(files: Sequence[str]) -> Iterator[str]:
+    """Yield every file, those inside folders in order of their names."""
     for name in files:
         path = Path(name)
-        if name == "-":
-            yield "-", sys.stdin.buffer.read()
-        elif path.is_dir():
-            inside = sorted(each for each in path.rglob("*") if each.suffix.lower() in (*_PICTURES, *_ARRAYS))
-            if not inside:
-                raise InputError(f"folder {name} holds no pictures", expected=", ".join(_PICTURES))
-            yield from ((str(each), each) for each in inside)
-        else:
-            yield name, path
+        inside = sorted(path.rglob("*")) if name not in ("", "-") and path.is_dir() else []
+        chosen = [str(each) for each in inside if each.suffix.lower() in (*_PICTURES, *_ARRAYS)]
+        # A folder without any is left to `_source`, which says what is wrong with it.
+        yield from chosen or [name]
 
 
-def _read(source: Path | bytes) -> Any:
+def _source(name: str) -> Any:
     """Return what `Model.predict` takes; pictures are read there."""
-    if isinstance(source, bytes) or source.suffix.lower() not in _ARRAYS:
-        return source
+    if name == "-":
+        if sys.stdin is None:
+            raise InputError("there is no standard input")
+        return sys.stdin.buffer.read(MAX_STDIN_BYTES)
+    path = Path(name)
+    if not name or path.is_dir():
+        raise InputError(f"{name!r} holds no pictures", expected=", ".join(_PICTURES))
+    return _array(path) if path.suffix.lower() in _ARRAYS and path.is_file() else path
+
+
+def _array(path: Path) -> Any:
     try:
-        loaded = np.load(source, allow_pickle=False)
-        return dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else loaded
-    except (OSError, ValueError, EOFError) as error:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.lib.npyio.NpzFile):
+            with loaded:
+                return dict(loaded)
+    except Exception as error:  # its readers raise over a dozen types on damaged files
         raise InputError(
-            f"cannot read array file {source} ({error})", next_step="write it with numpy.save"
+            f"cannot read array file {path} ({type(error).__name__}: {error})",
+            next_step="write it with numpy.save",
         ) from error
+    return loaded
 
 
 def _line(name: str, prediction: Prediction) -> str:

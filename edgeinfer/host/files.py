@@ -57,10 +57,9 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        for file in sorted(temporary.rglob("*")):
-            if file.is_file():
-                with file.open("rb") as opened:
-                    os.fsync(opened.fileno())
+        _sync_tree(temporary)
+        if path.exists():
+            path.rmdir()
         temporary.replace(path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -68,16 +67,28 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     _sync_directory(path.parent)
 
 
+def _sync_tree(folder: Path) -> None:
+    for each in sorted(folder.rglob("*"), reverse=True):
+        if each.is_dir():
+            _sync_directory(each)
+        else:
+            # Windows flushes only what is open for writing.
+            with each.open("r+b") as opened:
+                os.fsync(opened.fileno())
+    _sync_directory(folder)
+
+
 def _temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}{_SUFFIX}")
 
 
 def _sync_directory(path: Path) -> None:
-    # Windows cannot open a folder; its rename is durable by itself.
+    """Make a rename durable where a folder can be flushed: Windows and some network file systems cannot."""
     if os.name == "nt":
         return
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        with suppress(OSError):
+            os.fsync(handle)
     finally:
         os.close(handle)

@@ -13,20 +13,30 @@ from pathlib import Path
 def output_to(path: Path) -> Iterator[None]:
     """Send this process's standard output and error, native code's too, to the end of a file.
 
-    For commands, which own their process. A library must not call it: it changes the descriptors
-    of all threads.
+    For commands and conversions, which own their process meanwhile: it changes the descriptors of
+    all threads. A stream that the process was started without stays closed.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(1), os.dup(2)]
-    with path.open("a", encoding="utf-8") as target:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    with path.open("a", encoding="utf-8", errors="backslashreplace") as target:
+        kept = {number: os.dup(number) for number in (1, 2) if _is_open(number)}
         try:
-            os.dup2(target.fileno(), 1)
-            os.dup2(target.fileno(), 2)
+            for number in kept:
+                os.dup2(target.fileno(), number)
             # Python's own streams need not be those descriptors: notebooks and tests replace them.
             with redirect_stdout(target), redirect_stderr(target):
                 yield
         finally:
-            for at, handle in enumerate(kept, start=1):
-                os.dup2(handle, at)
+            target.flush()
+            for number, handle in kept.items():
+                os.dup2(handle, number)
                 os.close(handle)
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True

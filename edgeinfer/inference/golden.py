@@ -83,6 +83,10 @@ def pillow_is_here() -> bool:
 def _compare(where: str, got: Array, expected: Array, tolerance: Tolerance) -> None:
     if got.shape != expected.shape:
         raise SelfTestError(f"{where} has another shape", found=got.shape, expected=expected.shape)
+    if not np.isfinite(expected).all():
+        raise SelfTestError(
+            f"{where}: the golden values are NaN or infinite", next_step="get the bundle again"
+        )
     difference = np.abs(got.astype(np.float64) - expected.astype(np.float64))
     allowed = tolerance.atol + tolerance.rtol * np.abs(expected.astype(np.float64))
     # Not `difference > allowed`: a NaN must fail too.

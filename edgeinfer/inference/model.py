@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     Source = str | os.PathLike[str] | bytes | Image | Array | Mapping[str, Array]
+
+
+_MOST_THREADS = 1024
 
 
 class Model:
@@ -187,12 +189,12 @@ def load(
         EngineUnavailable: The engine asked for is unknown or not installed.
         SelfTestError: The preprocessing gives other values here than where the bundle was made.
     """
+    if not isinstance(threads, int) or not 1 <= threads <= _MOST_THREADS:
+        raise InputError("threads", found=threads, expected=f"a whole number of 1 to {_MOST_THREADS}")
     engines = _engines(engine)
-    if threads < 1:
-        raise InputError("threads", found=threads, expected="1 or more")
     if engine is not None:
         engines[0].info()
-    with open_bundle(Path(path)) as bundle:
+    with open_bundle(path) as bundle:
         if self_test and pillow_is_here():
             run_golden_pictures(bundle)
         found = candidates(bundle.manifest, engines, Wishes(variant, precision))
@@ -219,4 +221,10 @@ def _first_that_runs(
 def _engines(engine: str | Engine | None) -> list[Engine]:
     if engine is None:
         return [engine_named(name) for name in ENGINE_NAMES]
-    return [engine_named(engine) if isinstance(engine, str) else engine]
+    if isinstance(engine, str):
+        return [engine_named(engine)]
+    if not hasattr(engine, "load"):
+        raise InputError(
+            "engine", found=type(engine).__name__, expected="a name or an object with the Engine protocol"
+        )
+    return [engine]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 # No format whose reader starts other programs or takes a script (EPS, for one).
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+MAX_FILE_BYTES = 512 * 1024 * 1024
 _ORIENTATION = 0x0112  # EXIF 2.3, tag 274
 _WIDE_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
@@ -129,11 +131,7 @@ def _open(source: object) -> tuple[str, Image]:
         name, data = "the picture", bytes(source)
     elif isinstance(source, str | os.PathLike):
         name = str(source)
-        try:
-            data = Path(source).read_bytes()
-        except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-            reason = getattr(error, "strerror", None) or error
-            raise DecodeError(f"cannot read {name!r} ({reason})", next_step="check the path") from error
+        data = _read(Path(source))
     else:
         raise InputError(
             "this is no picture",
@@ -151,6 +149,23 @@ def _open(source: object) -> tuple[str, Image]:
             expected="one of " + ", ".join(FORMATS),
             next_step="convert it to PNG or JPEG",
         ) from error
+
+
+def _read(path: Path) -> bytes:
+    """Read a whole file; a pipe or device could block or never end."""
+    try:
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):
+            kind = "a folder" if stat.S_ISDIR(state.st_mode) else "a pipe or device"
+            raise DecodeError(f"{str(path)!r} is no picture", found=kind, expected="a file")
+        if state.st_size > MAX_FILE_BYTES:
+            raise DecodeError(
+                f"{str(path)!r} is too large", found=f"{state.st_size} bytes", expected=MAX_FILE_BYTES
+            )
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a zero byte, or half of a surrogate pair
+        reason = getattr(error, "strerror", None) or error
+        raise DecodeError(f"cannot read {str(path)!r} ({reason})", next_step="check the path") from error
 
 
 def _checked_pixels(array: NDArray[np.generic]) -> NDArray[np.generic]:

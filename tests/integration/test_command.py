@@ -168,14 +168,98 @@ def test_a_reader_that_hangs_up_is_no_error(edgeinfer_command, demo, tmp_path):
             timeout=120,
             check=False,
         )
+    assert done.stderr == b""
+    assert done.returncode == 1, "as click has it"
+
+
+@pytest.mark.parametrize("redirect", ["> /dev/full", ">&-", "2>&-", "<&-"])
+@pytest.mark.parametrize("command", ["predict {bundle} {picture}", "inspect {bundle}", "predict {bundle} -"])
+def test_streams_that_are_full_or_closed_end_in_one_line(edgeinfer_command, demo, redirect, command):
+    filled = command.format(bundle=demo.bundle, picture=demo.bundle.with_name("seven.png"))
+    shell = f"{edgeinfer_command} {filled} {redirect}"
+    done = subprocess.run(
+        ["bash", "-c", shell], capture_output=True, timeout=120, check=False, stdin=subprocess.DEVNULL
+    )
     assert b"Traceback" not in done.stderr
+    assert b"Exception ignored" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 1
+    if "full" in redirect and "-" not in command.split():
+        assert done.returncode == 1
+        assert b"No space left on device" in done.stderr
+
+
+def test_file_names_and_arrays_of_any_kind(run, demo, tmp_path):
+    picture = drawn_seven(tmp_path / "seven.png").read_bytes()
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    (odd / os.fsdecode(b"\xff.png")).write_bytes(picture)
+    (odd / "zip.npz").write_bytes(b"PK\x03\x04garbage")
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000,), }"
+    (odd / "huge.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    done = run("predict", demo.bundle, "odd", status=1)
+    assert done.stdout.startswith("odd/\\udcff.png: 7  ")
+    assert len(done.stderr.splitlines()) == 2
+
+
+@pytest.mark.parametrize("path", ["pipe", "/dev/zero", "", "empty"])
+def test_what_is_no_file_is_told_at_once_and_the_rest_goes_on(run, demo, tmp_path, path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "empty").mkdir()
+    drawn_seven(tmp_path / "seven.png")
+    done = run("predict", demo.bundle, path, "seven.png", status=1)
+    assert done.stdout.startswith("seven.png: 7")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_picture_that_native_readers_complain_about_is_one_line(run, demo, tmp_path):
+    image = Image.fromarray(np.arange(40_000, dtype=np.uint8).reshape(200, 200))
+    image.save(tmp_path / "whole.tif", compression="tiff_adobe_deflate")
+    data = bytearray((tmp_path / "whole.tif").read_bytes())
+    data[20:60] = bytes(40)
+    (tmp_path / "broken.tif").write_bytes(data)
+    done = run("predict", demo.bundle, "broken.tif", status=1)
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_fault_of_ours_is_one_line_and_can_be_looked_into():
+    code = """
+import sys
+from edgeinfer.cli import main
+main.cli.callback = lambda: 1 / 0
+sys.argv = ["edgeinfer", "doctor"]
+main.main()
+"""
+    for shown in ("", "1"):
+        environment = {**os.environ, "EDGEINFER_TRACEBACK": shown}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env=environment,
+        )
+        assert done.returncode == 1
+        assert ("Traceback" in done.stderr) == bool(shown)
+        assert "ZeroDivisionError" in done.stderr
+
+
+def test_bench_is_not_confused_by_files_beside_it_or_odd_numbers(run, demo, tmp_path):
+    (tmp_path / "json.py").write_text("raise SystemExit('not the module you want')")
+    assert len(json.loads(run("bench", "--json", "--seconds", "0.1", demo.bundle).stdout)["rows"]) == 4
+    assert "nan is no time" in run("bench", "--seconds", "nan", demo.bundle, status=2).stderr
 
 
 def test_converting_without_its_packages_says_how_to_get_them(tmp_path):
     code = """
 import sys
-for name in ("torch", "litert_torch"):
-    sys.modules[name] = None
+from importlib import metadata
+real = metadata.version
+def version(name):
+    if name in ("torch", "litert-torch"):
+        raise metadata.PackageNotFoundError(name)
+    return real(name)
+metadata.version = version
 sys.argv = ["edgeinfer", "convert", "recipe.toml"]
 from edgeinfer.cli.main import main
 main()
@@ -184,4 +268,4 @@ main()
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False
     )
     assert done.returncode == 1
-    assert "no torch, litert_torch; pip install 'edgeinfer[convert]'" in done.stderr
+    assert "no torch, litert-torch; pip install 'edgeinfer[convert]'" in done.stderr

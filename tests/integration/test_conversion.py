@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -207,6 +208,12 @@ def test_a_slice_of_cifar_10_with_a_teacher_of_its_own_and_with_the_user_s(tmp_p
             lambda path: export_teacher(path, 10, 9),
             "the teacher does not take a batch of 3 of the recipe's input",
         ),
+        (lambda path: export_teacher(path, 10, 8, Twice()), "found tuple"),
+        (
+            lambda path: export_teacher(path, 10, 8, torch.nn.Unflatten(1, (1, 10))),
+            "found torch.float32 (3, 1, 10)",
+        ),
+        (lambda path: export_teacher(path, 10, 8, NotANumber()), "expected logits, found NaN or infinite"),
     ],
 )
 def test_a_teacher_that_does_not_fit_says_how(tmp_path, write, message):
@@ -218,11 +225,84 @@ def test_a_teacher_that_does_not_fit_says_how(tmp_path, write, message):
     assert "\n" not in str(caught.value)
 
 
-def export_teacher(path: Path, classes: int, side: int) -> None:
-    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(side * side, classes)).eval()
+class Twice(torch.nn.Module):
+    """Gives two answers."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x, x + 1
+
+
+class NotANumber(torch.nn.Module):
+    """Gives NaN."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * float("nan")
+
+
+def export_teacher(path: Path, classes: int, side: int, *last: torch.nn.Module) -> None:
+    linear = torch.nn.Linear(side * side, classes)
+    module = torch.nn.Sequential(torch.nn.Flatten(), linear, *last).eval()
     batch = torch.export.Dim("batch", min=1, max=64)
     program = torch.export.export(module, (torch.zeros(2, 1, side, side),), dynamic_shapes=({0: batch},))
     torch.export.save(program, path)
+
+
+@pytest.mark.parametrize("output", [".", "/", "there"])
+def test_an_output_that_is_a_folder_is_refused_before_anything_is_done(tmp_path, output):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(ConversionError, match="expected the name of a file, found a folder"):
+        convert(small(), tmp_path / output if output == "there" else Path(output), tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_damaged_work_folder_is_made_good(tmp_path):
+    convert(small(), tmp_path / "digits.eib", tmp_path / "work")
+    shutil.rmtree(tmp_path / "work/student")
+    running = tmp_path / "work/student.running"
+    running.mkdir()
+    (running / "key").write_bytes(b"\xff\xfe")
+    shutil.rmtree(tmp_path / "work/package")
+    (tmp_path / "work/package").write_text("a file where a folder was")
+    convert(small(), tmp_path / "digits.eib", tmp_path / "work")
+    assert sorted(path.name for path in (tmp_path / "work").iterdir()) == sorted(
+        ["lock", *(s.name for s in STEPS)]
+    )
+
+
+def test_a_damaged_checkpoint_counts_as_none(tmp_path, unbroken):
+    killed_at(tmp_path, "distilling the student", 2)
+    (tmp_path / "work/student.running/checkpoint.pt").write_bytes(b"junk")
+    heard = Heard()
+    convert(small(), tmp_path / "digits.eib", tmp_path / "work", heard)
+    assert heard.bars["distilling the student"] == 0
+    weights = "work/student/student.pt"
+    assert (tmp_path / weights).read_bytes() == (unbroken / weights).read_bytes()
+
+
+def test_another_preprocessing_trains_anew(unbroken, tmp_path):
+    shutil.copytree(unbroken / "work", tmp_path / "work")
+    recipe = small()
+    heard = Heard()
+    changed = replace(recipe, input=replace(recipe.input, mean=(0.4,)))
+    convert(changed, tmp_path / "digits.eib", tmp_path / "work", heard)
+    assert {"training the teacher", "distilling the student"} <= set(heard.bars)
+    assert heard.notes == []
+
+
+def test_the_shipped_report_names_no_folder_and_no_picture_of_the_maker(tmp_path):
+    generator = np.random.default_rng(1)
+    for at in range(40):
+        path = tmp_path / "secret place/pictures" / "ab"[at % 2] / f"{at}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 255, (8, 8), np.uint8)).save(path)
+    (tmp_path / "secret place/pictures/a/private name.png").write_bytes(b"")
+    data = Data("folder", path=str(tmp_path / "secret place/pictures"), max_unreadable=0.1, validation=0.2)
+    recipe = folder_recipe(tmp_path, data=data, teacher=Teacher(None, EASY, Training(1, 8)))
+    outcome = convert(recipe, tmp_path / "b.eib", tmp_path / "work")
+    shipped = outcome.bundle.read_bytes() + outcome.report.read_bytes()
+    assert b"secret place" not in shipped
+    assert b"private name" not in shipped
+    assert "private name" in (tmp_path / "work/data/data.json").read_text()
 
 
 def test_every_step_needs_only_what_earlier_ones_give():

@@ -62,10 +62,14 @@ def test_what_the_bundle_states_is_what_both_engines_do(demo, manifest):
 def test_no_training_picture_is_in_the_bundle(demo, manifest):
     train = load_pictures(demo.folder / "build/demo/work", "train").pixels
     seen = {picture.tobytes() for picture in train}
+    assert len(seen) > 900
     with ei.open_bundle(demo.bundle) as bundle:
         stored = np.frombuffer(bundle.read(manifest.golden.inputs["image"].blob), "<f4").reshape(-1, 8, 8, 1)
     pixels = np.rint((stored * 0.5 + 0.5) * 255).astype(np.uint8)
     assert not seen & {picture.tobytes() for picture in pixels}
+    with ei.open_bundle(demo.bundle) as bundle:
+        content = [bundle.read(blob) for blob in manifest.blobs().values()]
+    assert not [picture for picture in seen if any(picture in each for each in content)]
     assert manifest.golden.origin.startswith("synthetic")
 
 

@@ -62,7 +62,9 @@ def test_nothing_of_edgeinfer_imports_torch_or_the_converters():
 
 @pytest.mark.parametrize("package", TABLE["public_only"]["packages"])
 def test_others_use_public_names_only(package):
-    for path in sorted((ROOT / package).rglob("*.py")):
+    paths = sorted((ROOT / package).rglob("*.py"))
+    assert paths
+    for path in paths:
         for module, names in imports(path):
             if module == "edgeinfer" or module.startswith("edgeinfer."):
                 assert len(module.split(".")) <= 2, f"{path} reaches into {module}"

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import edgeinfer as ei
-from edgeinfer.bundle import Binding, BlobSet, Quantization, write_bundle
+from edgeinfer.bundle import Binding, BlobSet, Quantization, TensorBlob, write_bundle
 from edgeinfer.engines import TensorInfo
 from edgeinfer.testing import SAMPLE_LABELS, FakeEngine, sample_manifest
 
@@ -244,9 +244,99 @@ def test_labels_are_the_manifest_s(sample):
     assert ei.load(sample, engine=FakeEngine()).manifest.outputs[0].labels == SAMPLE_LABELS
 
 
-def test_threads_below_one_are_refused(sample):
-    with pytest.raises(ei.InputError, match="threads: expected 1 or more, found 0"):
-        ei.load(sample, engine=FakeEngine(), threads=0)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"threads": 0},
+        {"threads": 10**6},
+        {"threads": "2"},
+        {"threads": 1.5},
+        {"engine": 5},
+        {"engine": ["litert"]},
+    ],
+)
+def test_options_of_a_wrong_kind_are_refused(sample, options):
+    with pytest.raises(ei.InputError):
+        ei.load(sample, **{"engine": FakeEngine(), **options})
+
+
+@pytest.mark.parametrize("path", [None, 5, b"x.eib", []])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(ei.BundleError, match="opened by its path"):
+        ei.load(path)
+
+
+@pytest.mark.parametrize(
+    "inputs", [None, 5, TENSOR, "x.png", {1: TENSOR, "image": TENSOR}, {None: 1, "x": 2}]
+)
+def test_run_takes_a_dict_of_the_right_names_only(sample, inputs):
+    with pytest.raises(ei.InputError):
+        ei.load(sample, engine=FakeEngine()).run(inputs)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda image: np.zeros((len(image), 3), np.float32),
+        lambda _: np.zeros((0, 2), np.float32),
+        lambda _: np.zeros(2, np.float32),
+        lambda image: np.full((len(image), 2), np.inf, np.float32),
+        lambda _: 1 / 0,
+    ],
+)
+def test_answers_that_are_none_are_an_error_of_the_engine(sample, answer):
+    with pytest.raises(ei.EngineRunError):
+        ei.load(sample, engine=FakeEngine(answer=answer), self_test=False).predict(LIGHT)
+    with pytest.raises(ei.NoVariantError):
+        ei.load(sample, engine=FakeEngine(answer=answer))
+
+
+def test_a_variant_that_fails_in_the_self_test_is_closed_and_passed_over(sample):
+    closed = []
+
+    class FirstFails(FakeEngine):
+        def load(self, model, options):
+            session = super().load(model, options)
+            session.close = lambda: closed.append(model)
+            if model == b"a int8 model":
+                session.run = lambda _: {}[0]
+            return session
+
+    model = ei.load(sample, engine=FirstFails())
+    assert model.selection.chosen.variant == "fake-fp32"
+    assert "KeyError" in model.selection.candidates[0].rejected
+    assert closed == [b"a int8 model"]
+
+
+def test_golden_values_that_are_infinite_pass_nothing(tmp_path):
+    def change(whole):
+        wrong = TensorBlob(blobs.add(np.full((2, 2), np.inf, "<f4").tobytes()), "float32", (2, 2))
+        return replace(
+            whole, variants=tuple(replace(each, golden_outputs={"logits": wrong}) for each in whole.variants)
+        )
+
+    blobs = BlobSet()
+    write_bundle(tmp_path / "b.eib", change(sample_manifest(blobs)), blobs)
+    with pytest.raises(ei.NoVariantError, match="golden values are NaN or infinite"):
+        ei.load(tmp_path / "b.eib", engine=FakeEngine())
+
+
+def test_a_file_with_a_fixed_batch_that_does_not_divide_the_items_runs_all_of_them(tmp_path):
+    class ThreeAtATime(FakeEngine):
+        def load(self, model, options):
+            session = super().load(model, options)
+            session.inputs = (TensorInfo("image", "float32", (3, 1, 4, 4)),)
+            session.outputs = (TensorInfo("logits", "float32", (3, 2)),)
+            return session
+
+    path = with_variants(
+        tmp_path,
+        inputs={"image": Binding("image", "float32", (3, 1, 4, 4))},
+        outputs={"logits": Binding("logits", "float32", (3, 2))},
+    )
+    model = ei.load(path, engine=ThreeAtATime())
+    batch = np.arange(-2, 3, dtype=np.float32).reshape(5, 1, 1, 1) * TENSOR
+    assert model.run({"image": batch})["logits"][:, 0].tolist() == [-2, -1, 0, 1, 2]
 
 
 def test_a_model_is_a_context(sample):

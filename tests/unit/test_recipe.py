@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from converters import load_recipe
-from converters.recipe import Network, check_recipe
+from converters.recipe import Network, Teacher, check_recipe
 from edgeinfer.errors import RecipeError
 
 DIGITS = Path(__file__).parents[2] / "sample_apps/digits/recipe.toml"
@@ -22,6 +22,8 @@ def test_the_demo_s_recipe_is_valid_and_knows_its_folder():
 def test_the_digest_does_not_depend_on_where_the_recipe_lies():
     recipe = load_recipe(DIGITS)
     assert recipe.digest() == replace(recipe, folder="/elsewhere").digest()
+    here, there = (replace(recipe, teacher=Teacher(path=f"{folder}/t.pt2")) for folder in ("/here", "/there"))
+    assert here.digest() == there.digest()
     assert recipe.digest() != replace(recipe, seed=1).digest()
 
 
@@ -39,16 +41,28 @@ def test_the_digest_does_not_depend_on_where_the_recipe_lies():
         ('name = "digits"', 'name = "my digits"', "recipe.name: expected letters, digits"),
         ('name = "digits"', 'name = "../digits"', "recipe.name: expected letters, digits"),
         ('name = "digits"', 'top = 0\nname = "digits"', "recipe.top: expected 1 or more, found 0"),
-        ("height = 8", "height = 20_000", "sides of 4 to 16384"),
+        ("height = 8", "height = 20_000", "sides of 4 to 1024"),
         ('name = "digits"\n', "", "recipe lacks the field 'name'"),
         ("mean = [0.5]", "mean = [0.5, 0.5]", "recipe.input.mean: expected 1, found 2 values"),
-        ("std = [0.5]", "std = [0.0]", "recipe.input.std: expected above 0"),
+        ("std = [0.5]", "std = [0.0]", "recipe.input.std: expected 0.001 to 1000"),
         ('source = "digits"', 'source = "cloud"', "expected 'digits' or 'folder', found 'cloud'"),
         ('source = "digits"', 'source = "folder"', "recipe.data.path: expected set for source 'folder'"),
         ("test = 0.3334", "test = 0.9", "recipe.data.test + data.validation"),
         ("width = 13", "width = 0", "recipe.student.network"),
         ("blocks = [1, 2]", "blocks = [1, 1, 1, 1, 1]", "fewer for this input"),
         ("temperature = 3.0", "temperature = nan", "expected a finite number, found nan"),
+        ('name = "digits"', 'seed = -1\nname = "digits"', "recipe.seed: expected 0 to 2147483647, found -1"),
+        ('name = "digits"', f'seed = {10**400}\nname = "digits"', "recipe.seed: expected a whole number"),
+        ('name = "digits"', f'seed = {"9" * 5000}\nname = "digits"', "is not valid TOML"),
+        ('name = "digits"', f"name = {'[' * 100_000}", "is not valid TOML"),
+        ("epochs = 40", "epochs = 40\nlearning_rate = 1e300", "learning_rate: expected above 0, at most 10"),
+        ("epochs = 40", "epochs = 40\nweight_decay = -1.0", "weight_decay: expected 0 to 10"),
+        ("epochs = 40", "epochs = 1000000000000000", "recipe.teacher.training.epochs"),
+        ("epochs = 40", "epochs = 40\nbatch_size = 100000", "batch_size: expected 2 to 4096"),
+        ("width = 13", "width = 1000000000", "a width of 1 to 4096"),
+        ("std = [0.5]", "std = [1e-300]", "recipe.input.std: expected 0.001 to 1000"),
+        ("temperature = 3.0", "temperature = 1e200", "recipe.student.temperature: expected 0.01 to 100"),
+        ("rotate = 8.5", "rotate = -1.0", "recipe.augment.rotate: expected 0 to 180"),
         ('filter = "box"', 'filter = "cubic"', "expected 'nearest' or 'box'"),
         ("[gates]", "[gates", "is not valid TOML"),
         ('name = "digits"', 'name = "digits"\nfolder = "/"', "unknown key 'folder'"),
@@ -68,6 +82,8 @@ def test_a_wrong_recipe_is_refused_with_the_place(tmp_path, old, new, message):
 def test_a_recipe_that_is_not_there_says_so(tmp_path):
     with pytest.raises(RecipeError, match="cannot read recipe"):
         load_recipe(tmp_path / "none.toml")
+    with pytest.raises(RecipeError, match="found a folder, pipe or device"):
+        load_recipe(tmp_path)
 
 
 def test_a_teacher_is_a_file_or_is_trained_but_not_both():

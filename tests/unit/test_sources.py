@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -110,6 +111,31 @@ def test_unreadable_pictures_are_listed_and_too_many_stop_the_run(tmp_path):
     _, record = run_data(tmp_path, max_unreadable=0.1, validation=0.3, test=0.3)
     assert [name.split(":")[0] for name in record.unreadable] == ["a/broken.png"]
     assert sum(record.splits.values()) == 20
+
+
+def test_a_zip_with_a_damaged_directory_says_so(tmp_path):
+    with zipfile.ZipFile(tmp_path / "pictures", "w") as archive:
+        archive.writestr("a/1.png", b"x" * 100)
+    data = bytearray((tmp_path / "pictures").read_bytes())
+    data[data.index(b"PK\x01\x02") : data.index(b"PK\x01\x02") + 4] = b"XXXX"
+    (tmp_path / "pictures").write_bytes(data)
+    with pytest.raises(DataError, match="is a damaged zip file"):
+        run_data(tmp_path)
+
+
+def test_a_file_name_that_is_no_text_is_read_all_the_same(tmp_path):
+    for value in range(20):
+        write(tmp_path / "pictures" / "ab"[value % 2] / os.fsdecode(b"\xe9%d.png" % value), value)
+    _, record = run_data(tmp_path, validation=0.3, test=0.3)
+    assert sum(record.splits.values()) == 20
+
+
+def test_train_and_validation_folders_without_a_test_folder_yield_one(tmp_path):
+    for value in range(40):
+        split = "valid" if value >= 30 else "train"
+        write(tmp_path / "pictures" / split / "ab"[value % 2] / f"{value}.png", value)
+    _, record = run_data(tmp_path, test=0.2)
+    assert record.splits == {"train": 24, "validation": 10, "test": 6}
 
 
 def test_a_damaged_zip_entry_is_an_unreadable_picture(tmp_path):

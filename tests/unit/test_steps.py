@@ -87,6 +87,43 @@ def test_scratch_is_kept_for_the_same_key_and_dropped_for_another(tmp_path):
     assert sorted(path.name for path in (tmp_path / "only").iterdir()) == ["a.txt", "done.json"]
 
 
+def test_whatever_a_step_raises_names_the_step(tmp_path):
+    def run(_: Context) -> None:
+        raise RuntimeError("allocator\nfailed")
+
+    for settings in (lambda recipe: recipe.seed, lambda _: {1, 2}):
+        step = Step("only", (), ("a.txt",), settings, run)
+        with pytest.raises(ConversionError, match="step only failed") as caught:
+            run_steps([step], RECIPE, tmp_path, Quiet(), {})
+        assert "\n" not in str(caught.value)
+
+
+def test_a_step_that_gives_too_little_is_named(tmp_path):
+    step = Step("only", (), ("a.txt",), lambda recipe: recipe.seed, lambda _: None)
+    with pytest.raises(ConversionError, match=r"step only failed .*a\.txt"):
+        run_steps([step], RECIPE, tmp_path, Quiet(), {})
+
+
+def test_a_kill_between_the_record_and_the_rename_loses_nothing(tmp_path):
+    counted = Counted()
+    counted.run(tmp_path)
+    (tmp_path / "second").rename(tmp_path / "second.running")
+    (tmp_path / "second.running/key").write_text("left over")
+    assert counted.run(tmp_path) == "seed 0 top 3"
+    assert counted.runs == ["first", "second"]
+    assert sorted(path.name for path in (tmp_path / "second").iterdir()) == ["b.txt", "done.json"]
+
+
+def test_two_conversions_do_not_share_a_work_folder(tmp_path):
+    def run(context: Context) -> None:
+        with pytest.raises(ConversionError, match="another conversion works in"):
+            run_steps([], RECIPE, tmp_path, Quiet(), {})
+        context.give("a.txt").write_text("alone")
+
+    run_steps([Step("only", (), ("a.txt",), lambda recipe: recipe.seed, run)], RECIPE, tmp_path, Quiet(), {})
+    run_steps([], RECIPE, tmp_path, Quiet(), {})
+
+
 def test_a_work_folder_that_cannot_be_used_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConversionError, match="choose another: --work"):
