@@ -268,4 +268,4 @@ main()
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False
     )
     assert done.returncode == 1
-    assert "no torch, litert-torch; pip install 'edgeinfer[convert]'" in done.stderr
+    assert "no litert-torch, torch; pip install 'edgeinfer[convert]'" in done.stderr
