@@ -28,10 +28,16 @@ from edgeinfer.engines import SessionOptions, TensorInfo, engine_named
 from edgeinfer.errors import ConversionError
 
 TASK = "image-classification"
-# First ONNX Runtime release that runs each operator set and each file version, from its
-# compatibility table (onnxruntime.ai/docs/reference/compatibility.html).
-_OPSET_SINCE = {17: "1.12", 18: "1.14", 19: "1.16", 20: "1.17", 21: "1.18", 22: "1.20", 23: "1.22"}
-_IR_SINCE = {8: "1.12", 9: "1.16", 10: "1.18", 11: "1.21", 12: "1.23"}
+# First ONNX Runtime release that was seen to load a model of each operator set and file version,
+# tried on 1.17.3, 1.18.1, 1.19.2, 1.20.1, 1.21.1, 1.22.1, 1.23.2 and 1.24.4.
+_OPSET_SINCE = {
+    **dict.fromkeys((17, 18, 19, 20), "1.17"),
+    21: "1.18",
+    22: "1.21",
+    23: "1.23",
+    **dict.fromkeys((24, 25), "1.24"),
+}
+_IR_SINCE = {**dict.fromkeys((8, 9), "1.17"), 10: "1.18", 11: "1.23", **dict.fromkeys((12, 13), "1.24")}
 # What the float and int8 files were run on; the float32 borders need nothing newer.
 _TFLITE_SINCE = {"ai-edge-litert": "2.1", "tflite-runtime": "2.14", "tensorflow": "2.14"}
 
