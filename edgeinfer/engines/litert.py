@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module, metadata
 from typing import Any
 
@@ -54,7 +55,9 @@ class _LiteRtSession:
         self._turn = threading.Lock()
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         self.inputs = tuple(_tensor(each) for each in inputs)
-        self.outputs = tuple(_tensor(each) for each in outputs)
+        free = any(each.shape[:1] == (None,) for each in self.inputs)
+        # Files with a free batch state the outputs' shapes for a batch of 1.
+        self.outputs = tuple(_with_free_batch(_tensor(each)) if free else _tensor(each) for each in outputs)
         self._input_at = {each["name"]: each["index"] for each in inputs}
         self._shapes = {each["name"]: tuple(int(axis) for axis in each["shape"]) for each in inputs}
         self._output_at = {each["name"]: each["index"] for each in outputs}
@@ -91,6 +94,10 @@ def _tensor(details: Mapping[str, Any]) -> TensorInfo:
         tuple(None if length < 0 else int(length) for length in signature),
         Quantization(float(scale), int(zero_point)) if scale else None,
     )
+
+
+def _with_free_batch(tensor: TensorInfo) -> TensorInfo:
+    return replace(tensor, shape=(None, *tensor.shape[1:]))
 
 
 def _import() -> tuple[str, Any]:
