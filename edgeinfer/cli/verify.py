@@ -9,7 +9,7 @@ import click
 from edgeinfer.bundle import Bundle, open_bundle
 from edgeinfer.cli.quiet import quiet_engines
 from edgeinfer.errors import EdgeInferError, SelfTestError
-from edgeinfer.inference import self_test_variants
+from edgeinfer.inference import pillow_is_here, run_golden_pictures, self_test_variants
 
 
 @click.command()
@@ -32,8 +32,6 @@ def verify(bundle: Path) -> None:
 
 
 def _check_preprocessing(opened: Bundle) -> int:
-    from edgeinfer.inference.golden import pillow_is_here, run_golden_pictures
-
     if not pillow_is_here():
         click.echo("preprocessing  skip  pictures need Pillow: pip install 'edgeinfer[image]'")
         return 0

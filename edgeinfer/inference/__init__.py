@@ -1,5 +1,6 @@
 """Load a bundle, choose what runs here, test it, and predict."""
 
+from edgeinfer.inference.golden import pillow_is_here, run_golden_pictures
 from edgeinfer.inference.measure import Measurement, measure
 from edgeinfer.inference.model import Model, load
 from edgeinfer.inference.prediction import LabelScore, Prediction, Timings
@@ -19,5 +20,7 @@ __all__ = [
     "candidates",
     "load",
     "measure",
+    "pillow_is_here",
+    "run_golden_pictures",
     "self_test_variants",
 ]
