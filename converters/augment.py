@@ -34,6 +34,8 @@ def augment(pixels: NDArray[np.uint8], how: Augment, generator: torch.Generator)
     if how.fade:
         keep = 1 - how.fade * torch.rand(count, 1, 1, 1, generator=generator)
         images = 255 - (255 - images) * keep
+    if how.dim:
+        images = images * (1 - how.dim * torch.rand(count, 1, 1, 1, generator=generator))
     result: NDArray[np.uint8] = images.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
     return result
 

@@ -59,6 +59,11 @@ def _show(outcome: Outcome) -> None:
         time, agreement = f"{each.latency.p50_us:.0f} us", f"{each.agreement.value:.1%}"
         table.add_row(each.id, each.engine, f"{each.bytes:,}", shown(each.accuracy), time, agreement)
     console = Console(highlight=False, soft_wrap=True)
+    # Wrapped is better than cut off.
+    console.width = max(console.width, 100)
+    data = outcome.data
+    splits = ", ".join(f"{count} {split}" for split, count in data.splits.items())
+    console.print(f"data    {len(data.classes)} classes ({', '.join(data.classes[:8])}), {splits} pictures")
     console.print(
         f"teacher {figures.teacher_parameters:,} parameters, {shown(figures.teacher_accuracy)} right"
     )

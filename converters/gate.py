@@ -76,7 +76,12 @@ def _judge_variant(variant: VariantFigures, figures: Figures, gates: Gates) -> l
         return verdicts
     drop = figures.student_accuracy.value - variant.accuracy.value
     verdicts.append(
-        most("max_int8_drop", drop, gates.max_int8_drop, "quantize.calibration_items, or a wider student")
+        most(
+            "max_int8_drop",
+            drop,
+            gates.max_int8_drop,
+            "quantize.calibration_items or student.network.width",
+        )
     )
     if gates.max_bytes is not None:
         verdicts.append(most("max_bytes", variant.bytes, gates.max_bytes, "student.network.width or blocks"))
@@ -89,7 +94,8 @@ def load_verdicts(path: Path) -> tuple[Verdict, ...]:
 
 
 def _run(context: Context) -> None:
-    verdicts = judge(load_figures(context.needs["figures.json"]), context.recipe.gates)
+    figures = load_figures(context.needs["figures.json"])
+    verdicts, student = judge(figures, context.recipe.gates), figures.student_accuracy
     missed = [verdict for verdict in verdicts if not verdict.passed]
     if missed:
         first = missed[0]
@@ -98,7 +104,8 @@ def _run(context: Context) -> None:
             f"step gate: {first.gate} of {first.subject} missed",
             found=f"{first.measured:.6g}{others}",
             expected=f"{'at least' if first.gate.startswith('min') else 'at most'} {first.limit:.6g}",
-            next_step=f"turn {first.knob}, or the limit under [gates]",
+            next_step=f"measured on {student.n} test pictures, of which the student names {student.value:.1%} rightly; "
+            f"change {first.knob}, or the limit under [gates]",
         )
     context.give("verdicts.json").write_text(json.dumps(encode(Verdicts(verdicts)), indent=2))
 

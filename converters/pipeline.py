@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from converters.calibrate import CALIBRATE
-from converters.dataset import DATA, Pictures, load_split
+from converters.dataset import DATA, DataRecord, Pictures, load_record, load_split
 from converters.export import EXPORT
 from converters.gate import GATE
 from converters.package import PACKAGE
@@ -35,12 +35,14 @@ class Outcome:
         bundle: The bundle's file.
         digest: Its identity.
         report: The report for people, in Markdown; its JSON lies beside it.
+        data: What it was trained and measured on.
         figures: What was measured.
     """
 
     bundle: Path
     digest: str
     report: Path
+    data: DataRecord
     figures: Figures
 
 
@@ -85,7 +87,8 @@ def convert(recipe: Recipe, output: Path, work: Path, report: Reporter | None = 
         ) from error
     with open_bundle(output) as bundle:
         bundle.verify()
-        return Outcome(output, bundle.digest, paths["report.md"], load_figures(files["figures.json"]))
+        data, figures = load_record(files), load_figures(files["figures.json"])
+        return Outcome(output, bundle.digest, paths["report.md"], data, figures)
 
 
 def load_pictures(work: Path, split: str) -> Pictures:

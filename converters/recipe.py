@@ -106,7 +106,8 @@ class Augment:
         shear: Largest slant, as a share of the height, either way.
         shift: Largest move, as a share of the side, either way.
         flip: Mirror half of the pictures left to right.
-        fade: Largest loss of contrast against white, as a share.
+        fade: Largest loss of contrast against white, as a share: thin or pale strokes.
+        dim: Largest loss of brightness, as a share: grey paper, dark rooms.
     """
 
     rotate: float = 0.0
@@ -117,6 +118,7 @@ class Augment:
     shift: float = 0.0
     flip: bool = False
     fade: float = 0.0
+    dim: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -312,13 +314,9 @@ def check_recipe(recipe: Recipe) -> None:
     _check_data(recipe.data)
     _check_input(recipe.input)
     teacher, student = recipe.teacher, recipe.student
-    trained = teacher.network is not None and teacher.training is not None
-    _require(
-        trained != (teacher.path is not None),
-        "teacher",
-        "both or neither",
-        "either path, or network and training",
-    )
+    given = [name for name in ("path", "network", "training") if getattr(teacher, name) is not None]
+    good = given in (["path"], ["network", "training"])
+    _require(good, "teacher", " and ".join(given) or "nothing", "either path, or network and training")
     for part, network, training in (
         ("teacher", teacher.network, teacher.training),
         ("student", student.network, student.training),

@@ -65,7 +65,7 @@ class Report:
         rows = [
             "## Variants",
             "",
-            "| variant | engine | bytes | accuracy (95% interval) | one run | agrees with teacher | with PyTorch |",
+            "| variant | engine | bytes | accuracy (95% CI) | one run | agrees with teacher | with PyTorch |",
             "| --- | --- | ---: | --- | ---: | ---: | ---: |",
             *(_row(variant) for variant in self.figures.variants),
             "",
@@ -116,8 +116,8 @@ class Report:
 
 
 def shown(share: Proportion) -> str:
-    """Return a share with its interval in percent, for example `98.5% (97.2 to 99.2)`."""
-    return f"{share.value:.1%} ({share.low * 100:.1f} to {share.high * 100:.1f})"
+    """Return a share with its interval in percent, for example `98.5% (97.2-99.2)`."""
+    return f"{share.value:.1%} ({share.low * 100:.1f}-{share.high * 100:.1f})"
 
 
 def _row(variant: VariantFigures) -> str:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         RecipeError,
         SelfTestError,
     )
-    from edgeinfer.inference import LabelScore, Model, Prediction, Selection, Timings, load
+    from edgeinfer.inference import Candidate, LabelScore, Model, Prediction, Selection, Timings, load
 
 __version__ = "0.1.0"
 
@@ -57,12 +57,13 @@ _HOMES = {
         "RecipeError",
         "SelfTestError",
     ),
-    "edgeinfer.inference": ("LabelScore", "Model", "Prediction", "Selection", "Timings", "load"),
+    "edgeinfer.inference": ("Candidate", "LabelScore", "Model", "Prediction", "Selection", "Timings", "load"),
 }
 
 __all__ = [
     "Bundle",
     "BundleError",
+    "Candidate",
     "ConversionError",
     "DataError",
     "DecodeError",
@@ -99,4 +100,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

@@ -112,12 +112,12 @@ def _variants(manifest: Manifest) -> str:
         ]
         for each in manifest.variants
     ]
-    header = ["variant", "bytes", "accuracy (95% interval)", "agrees with teacher", "one run", "needs any of"]
+    header = ["variant", "bytes", "accuracy (95% CI)", "agreement", "one run", "needs any of"]
     return table(header, rows, right=(1, 4))
 
 
 def _share(share: Proportion | None) -> str:
-    return f"{share.value:.1%} ({share.low * 100:.1f} to {share.high * 100:.1f})" if share else "-"
+    return f"{share.value:.1%} ({share.low * 100:.1f}-{share.high * 100:.1f})" if share else "-"
 
 
 def _needs(variant: Variant) -> str:

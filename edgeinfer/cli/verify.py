@@ -8,7 +8,7 @@ import click
 
 from edgeinfer.bundle import Bundle, open_bundle
 from edgeinfer.cli.quiet import quiet_engines
-from edgeinfer.errors import EdgeInferError, SelfTestError
+from edgeinfer.errors import EdgeInferError, NoVariantError, SelfTestError
 from edgeinfer.inference import pillow_is_here, run_golden_pictures, self_test_variants
 
 
@@ -17,8 +17,8 @@ from edgeinfer.inference import pillow_is_here, run_golden_pictures, self_test_v
 def verify(bundle: Path) -> None:
     """Check every digest of BUNDLE, its preprocessing, and every variant that can run here.
 
-    Fails if anything that can be checked here is wrong; a variant that no installed engine runs is
-    reported and does not fail.
+    Fails if anything that can be checked here is wrong, or if no variant at all could be tried; one that
+    no installed engine runs is reported and does not fail.
     """
     with open_bundle(bundle) as opened:
         count = opened.verify()
@@ -53,4 +53,9 @@ def _check_variants(opened: Bundle) -> int:
         text = result.failed or result.skipped or f"{result.cases} golden inputs"
         click.echo(f"{result.variant:<13}  {state:<4}  {result.runtime or result.engine}: {text}")
         failed += result.failed is not None
+    if all(result.skipped for result in results):
+        raise NoVariantError(
+            f"no variant of {opened.path} could be tried here",
+            next_step="`edgeinfer doctor` shows what is installed and how to get the rest",
+        )
     return failed

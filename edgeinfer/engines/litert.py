@@ -63,6 +63,8 @@ class _LiteRtSession:
         self._output_at = {each["name"]: each["index"] for each in outputs}
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        if self._interpreter is None:
+            raise EngineRunError("the model is closed", next_step="load it again")
         try:
             with self._turn:
                 self._fit({name: value.shape for name, value in inputs.items()})

@@ -68,6 +68,8 @@ class _OnnxSession:
         self._names = [output.name for output in self.outputs]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        if self._session is None:
+            raise EngineRunError("the model is closed", next_step="load it again")
         try:
             values = self._session.run(self._names, inputs, self._quiet)
         except Exception as error:  # as in load

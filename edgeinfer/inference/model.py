@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 _MOST_THREADS = 1024
+_NOT_TRIED = "not tried: one before it runs"
 
 
 class Model:
@@ -54,6 +55,14 @@ class Model:
         # What does not change from one prediction to the next.
         self._runtime = selection.chosen.runtime or selection.chosen.engine
 
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Names of the classes, in the order of the answer's outputs, or None."""
+        return self._answer.labels
+
+    def __repr__(self) -> str:
+        return f"<Model {self.manifest.name} {self.manifest.version}: {self._bound.variant.id} on {self._runtime}>"
+
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run the model on preprocessed tensors.
 
@@ -75,7 +84,8 @@ class Model:
 
         Args:
             source: A picture (path, encoded bytes, PIL image, or `(H, W[, C]) uint8` pixels), the
-                preprocessed tensor with or without its batch axis, or a dict of such tensors.
+                preprocessed tensor with or without its batch axis, or a dict of preprocessed tensors
+                with their batch axis.
 
         Raises:
             InputError: It does not fit the model, or is a batch of several items.
@@ -87,7 +97,9 @@ class Model:
         count = check_arrays(inputs, self.manifest.inputs)
         if count != 1:
             raise InputError(
-                "predict takes one item", found=f"a batch of {count}", next_step="use predict_many, or run"
+                "predict takes one item",
+                found=f"a batch of {count}",
+                next_step="hand it to run, or item by item",
             )
         prepared = time.perf_counter()
         outputs = self._bound.run(inputs, 1)
@@ -115,6 +127,12 @@ class Model:
             InputError: As `predict` does, when the item's turn comes.
             EngineRunError: Likewise.
         """
+        if isinstance(sources, str | bytes | Mapping) or not isinstance(sources, Iterable):
+            raise InputError(
+                "predict_many takes several items",
+                found=type(sources).__name__,
+                expected="a list or another iterable",
+            )
         return (self.predict(source) for source in sources)
 
     def _prepare(self, source: Source) -> Mapping[str, Array]:
@@ -197,13 +215,22 @@ def load(
     with open_bundle(path) as bundle:
         if self_test and pillow_is_here():
             run_golden_pictures(bundle)
-        found = candidates(bundle.manifest, engines, Wishes(variant, precision))
-        return _first_that_runs(bundle, engines, found, SessionOptions(threads), self_test=self_test)
+        wishes = Wishes(variant, precision)
+        found = candidates(bundle.manifest, engines, wishes)
+        return _first_that_runs(
+            bundle, engines, (wishes, found), SessionOptions(threads), self_test=self_test
+        )
 
 
 def _first_that_runs(
-    bundle: Bundle, engines: list[Engine], found: list[Candidate], options: SessionOptions, *, self_test: bool
+    bundle: Bundle,
+    engines: list[Engine],
+    wished: tuple[Wishes, list[Candidate]],
+    options: SessionOptions,
+    *,
+    self_test: bool,
 ) -> Model:
+    wishes, found = wished
     for at, candidate in enumerate(found):
         if candidate.rejected:
             continue
@@ -213,8 +240,11 @@ def _first_that_runs(
         except (EngineError, SelfTestError) as error:
             found[at] = replace(candidate, rejected=str(error))
         else:
-            reason = "first of the manifest's variants that runs here"
-            return Model(bundle, bound, Selection(tuple(found), candidate, reason))
+            asked = f" of those that were asked for ({wishes})" if str(wishes) else ""
+            reason = f"the first of the manifest's variants{asked} that runs here"
+            tried = found[: at + 1]
+            later = [replace(each, rejected=each.rejected or _NOT_TRIED) for each in found[at + 1 :]]
+            return Model(bundle, bound, Selection((*tried, *later), candidate, reason))
     raise none_left(bundle.manifest.name, found)
 
 

@@ -10,6 +10,8 @@ from edgeinfer.bundle import Manifest, Variant
 from edgeinfer.engines import Engine, EngineInfo
 from edgeinfer.errors import EngineUnavailable, NoVariantError
 
+_ASKED = "was asked for"
+
 
 @dataclass(frozen=True)
 class Wishes:
@@ -23,6 +25,10 @@ class Wishes:
     variant: str | None = None
     precision: str | None = None
 
+    def __str__(self) -> str:
+        """What is insisted on, for people; empty when nothing is."""
+        return ", ".join(f"{name} {wish}" for name, wish in vars(self).items() if wish is not None)
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -32,7 +38,7 @@ class Candidate:
         variant: Variant id.
         engine: Engine name.
         runtime: Engine package and version, or None where it is not installed.
-        rejected: Why it cannot run or did not, or None.
+        rejected: Why it cannot run, did not, or was not tried; None for the one that runs.
     """
 
     variant: str
@@ -46,7 +52,7 @@ class Selection:
     """Every candidate in order of preference, and the one that runs.
 
     Attributes:
-        candidates: All of them; those after the chosen one were not tried.
+        candidates: All of them, on the engines that were permitted.
         chosen: The one that runs.
         reason: Why it was chosen.
     """
@@ -77,9 +83,12 @@ def candidates(manifest: Manifest, engines: Sequence[Engine], wishes: Wishes) ->
 def none_left(bundle: str, found: Sequence[Candidate]) -> NoVariantError:
     """Return the error that lists why each candidate was rejected."""
     reasons = "; ".join(f"{each.variant} on {each.engine}: {each.rejected}" for each in found)
+    wishes_alone = all((each.rejected or "").endswith(_ASKED) for each in found)
     return NoVariantError(
         f"no variant of {bundle} runs here ({reasons or 'no engine for its formats'})",
-        next_step="`edgeinfer doctor` shows what is installed and how to get the rest",
+        next_step="what was asked for excludes all: ask for less"
+        if found and wishes_alone
+        else "`edgeinfer doctor` shows what is installed and how to get the rest",
     )
 
 
@@ -109,7 +118,7 @@ def _rejection(variant: Variant, state: EngineInfo | EngineUnavailable, wishes: 
     wished = (("variant", wishes.variant, variant.id), ("precision", wishes.precision, variant.precision))
     for kind, wish, own in wished:
         if wish not in (None, own):
-            return f"{kind} {wish} was asked for"
+            return f"{kind} {wish} {_ASKED}"
     if isinstance(state, EngineUnavailable):
         return str(state)
     return _runtime_rejection(variant, state)

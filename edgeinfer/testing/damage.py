@@ -12,7 +12,7 @@ Entries = dict[str, bytes]
 _ZEROS = 64 * 1024 * 1024
 
 
-def damage(path: Path, how: str, target: Path) -> Path:
+def damage(path: str | Path, how: str, target: str | Path) -> Path:
     """Write a damaged copy of a bundle file to `target` and return it.
 
     Args:
@@ -20,7 +20,8 @@ def damage(path: Path, how: str, target: Path) -> Path:
         how: A key of `DAMAGES`.
         target: Where the copy goes.
     """
-    DAMAGES[how](path, target)
+    target = Path(target)
+    DAMAGES[how](Path(path), target)
     return target
 
 

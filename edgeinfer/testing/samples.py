@@ -92,8 +92,9 @@ def sample_manifest(blobs: BlobSet) -> Manifest:
     )
 
 
-def write_sample_bundle(path: Path, form: Literal["file", "folder"] = "file") -> Path:
+def write_sample_bundle(path: str | Path, form: Literal["file", "folder"] = "file") -> Path:
     """Write the sample bundle and return its path."""
+    path = Path(path)
     blobs = BlobSet()
     write_bundle(path, sample_manifest(blobs), blobs, form=form)
     return path

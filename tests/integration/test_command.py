@@ -145,6 +145,13 @@ def test_a_variant_that_answers_wrongly_here_fails_verify(run, demo, tmp_path):
     assert "[onnx-int8, " in run("predict", "wrong.eib", "seven.png").stdout, "the next variant answers"
 
 
+def test_verify_of_what_nothing_here_can_run_fails(run, tmp_path):
+    write_sample_bundle(tmp_path / "sample.eib")
+    done = run("verify", "sample.eib", status=1)
+    assert done.stdout.count("  skip  ") == 2
+    assert "no variant of sample.eib could be tried here" in done.stderr
+
+
 def test_an_engine_or_variant_that_is_not_there_is_one_line(run, demo, tmp_path):
     drawn_seven(tmp_path / "seven.png")
     for option, value in (("--engine", "tpu"), ("--variant", "int2")):

@@ -74,7 +74,7 @@ def test_what_the_engine_raises_while_running_is_mapped():
 def test_a_closed_session_raises_an_error_of_ours():
     session = engine_named("onnxruntime").load(doubling(), OPTIONS)
     session.close()
-    with pytest.raises(EngineRunError):
+    with pytest.raises(EngineRunError, match="the model is closed; load it again"):
         session.run({"x": np.ones((1, 3), np.float32)})
 
 

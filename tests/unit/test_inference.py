@@ -113,7 +113,7 @@ def test_run_takes_any_batch_and_predict_one_item(sample):
     model = ei.load(sample, engine=FakeEngine())
     batch = np.repeat(TENSOR, 5, axis=0)
     assert model.run({"image": batch})["logits"].shape == (5, 2)
-    with pytest.raises(ei.InputError, match="a batch of 5; use predict_many"):
+    with pytest.raises(ei.InputError, match="a batch of 5; hand it to run"):
         model.predict(batch)
 
 
@@ -124,7 +124,11 @@ def test_variants_are_tried_in_the_manifest_s_order(sample):
     engine = FakeEngine()
     assert ei.load(sample, engine=engine, precision="fp32").selection.chosen.variant == "fake-fp32"
     assert engine.loaded == [b"a fp32 model"]
-    assert ei.load(sample, engine=FakeEngine(), variant="fake-fp32").predict(LIGHT).variant == "fake-fp32"
+    asked = ei.load(sample, engine=FakeEngine(), variant="fake-fp32")
+    assert asked.predict(LIGHT).variant == "fake-fp32"
+    assert "asked for (variant fake-fp32) that runs here" in asked.selection.reason
+    assert "not tried" in model.selection.candidates[1].rejected
+    assert repr(model) == "<Model sample 1: fake-int8 on fake-engine 1.0>"
 
 
 @pytest.mark.parametrize("wish", [{"variant": "fake-int4"}, {"precision": "fp16"}])
@@ -241,7 +245,18 @@ def test_a_variant_of_another_layout_type_and_batch_gives_the_same_answers(tmp_p
 
 
 def test_labels_are_the_manifest_s(sample):
-    assert ei.load(sample, engine=FakeEngine()).manifest.outputs[0].labels == SAMPLE_LABELS
+    assert ei.load(sample, engine=FakeEngine()).labels == SAMPLE_LABELS
+
+
+def test_wishes_that_exclude_each_other_say_so(sample):
+    with pytest.raises(ei.NoVariantError, match="what was asked for excludes all: ask for less"):
+        ei.load(sample, engine=FakeEngine(), variant="fake-fp32", precision="int8")
+
+
+@pytest.mark.parametrize("sources", ["seven.png", b"png", {"image": TENSOR}, None, 5])
+def test_predict_many_takes_several_items_only(sample, sources):
+    with pytest.raises(ei.InputError, match="predict_many takes several items"):
+        ei.load(sample, engine=FakeEngine()).predict_many(sources)
 
 
 @pytest.mark.parametrize(

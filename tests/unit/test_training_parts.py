@@ -50,6 +50,13 @@ def test_fading_moves_towards_white_and_no_further_than_told():
     assert 80 < out.max() <= 0.4 * 255 + 1
 
 
+def test_dimming_darkens_all_of_a_picture_and_no_further_than_told():
+    out = augment(np.full((100, 4, 4, 1), 200, np.uint8), Augment(dim=0.4), generator())
+    assert np.ptp(out, axis=(1, 2)).max() == 0
+    assert 120 <= out.min() < 130
+    assert 190 < out.max() <= 200
+
+
 @pytest.mark.parametrize(("channels", "blocks", "size"), [(1, (1, 2), 8), (3, (2, 2, 1), 32), (3, (1,), 5)])
 def test_folding_batch_norms_keeps_the_answers(channels, blocks, size):
     torch.manual_seed(0)
