@@ -25,7 +25,7 @@ def main() -> None:
     """Make the bundle, measure it on the held-out digits, answer for a drawn one."""
     console = Console(highlight=False)
     console.width = max(console.width, 88)
-    console.print("[bold]1. From a cloud model to a bundle[/] (a minute; the next run finds it done)")
+    console.print("[bold]1. From a cloud model to a bundle[/] (a minute or two; the next run finds it done)")
     with reporter(terminal=sys.stderr.isatty()) as report:
         outcome = convert(load_recipe(HERE / "recipe.toml"), BUNDLE, WORK, report)
     figures = outcome.figures
