@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -107,16 +108,18 @@ class _Digits:
         return pixels
 
 
-class _Files:
+class _Files(ABC):
     """What a folder and a zip file have in common: names that tell class and split."""
 
     path: Path
 
+    @abstractmethod
     def names(self) -> list[str]:
-        raise NotImplementedError
+        """Return the names of all files."""
 
+    @abstractmethod
     def fingerprint(self) -> str:
-        raise NotImplementedError
+        """Return what changes when a file does, without reading them all."""
 
     def items(self) -> list[Item]:
         names = [name for name in sorted(self.names()) if _is_picture(name)]
