@@ -14,7 +14,7 @@ help:
 
 .venv/ready: pyproject.toml
 	@$(PYTHON) -c "import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else 'edgeinfer needs Python 3.11 or newer, found ' + sys.version.split()[0] + ': make PYTHON=python3.11')"
-	@echo "Setting up .venv: PyTorch and the exporters, about 2.5 GB; 2 to 5 minutes the first time."
+	@echo "Setting up .venv: PyTorch and the exporters, about 2.4 GB; some 2 minutes the first time, longer on a slow network."
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@

@@ -50,7 +50,8 @@ def _check_variants(opened: Bundle) -> int:
         results = list(self_test_variants(opened))
     for result in results:
         state = "FAIL" if result.failed else "skip" if result.skipped else "ok"
-        text = result.failed or result.skipped or f"{result.cases} golden inputs"
+        compared = f"{result.cases} golden inputs" if result.cases else "loads; it has no golden outputs"
+        text = result.failed or result.skipped or compared
         click.echo(f"{result.variant:<13}  {state:<4}  {result.runtime or result.engine}: {text}")
         failed += result.failed is not None
     if all(result.skipped for result in results):

@@ -39,8 +39,11 @@ def self_test_variants(bundle: Bundle) -> Iterator[SelfTest]:
     Raises:
         BundleError: A blob cannot be read or is not the one that the manifest names.
     """
-    golden = bundle.manifest.golden
-    cases = next(iter(golden.inputs.values())).shape[0] if golden else 0
+    # A variant without golden outputs is only loaded, and must not count as compared.
+    cases = {
+        variant.id: next((tensor.shape[0] for tensor in variant.golden_outputs.values()), 0)
+        for variant in bundle.manifest.variants
+    }
     engines = [engine_named(name) for name in ENGINE_NAMES]
     for each in candidates(bundle.manifest, engines, Wishes()):
         if each.rejected:
@@ -51,4 +54,4 @@ def self_test_variants(bundle: Bundle) -> Iterator[SelfTest]:
         except (EngineError, SelfTestError) as error:
             yield SelfTest(each.variant, each.engine, each.runtime, failed=str(error))
         else:
-            yield SelfTest(each.variant, each.engine, each.runtime, cases)
+            yield SelfTest(each.variant, each.engine, each.runtime, cases[each.variant])

@@ -145,6 +145,23 @@ def test_a_variant_that_answers_wrongly_here_fails_verify(run, demo, tmp_path):
     assert "[onnx-int8, " in run("predict", "wrong.eib", "seven.png").stdout, "the next variant answers"
 
 
+def test_a_variant_without_golden_outputs_is_not_said_to_be_compared(run, demo, tmp_path):
+    from dataclasses import replace
+
+    from edgeinfer.bundle import BlobSet, open_bundle, write_bundle
+
+    blobs = BlobSet()
+    with open_bundle(demo.bundle) as bundle:
+        for blob in bundle.manifest.blobs().values():
+            blobs.add(bundle.read(blob))
+        first, *others = bundle.manifest.variants
+        bare = replace(bundle.manifest, variants=(replace(first, golden_outputs={}), *others))
+        write_bundle(tmp_path / "bare.eib", bare, blobs)
+    shown = run("verify", "bare.eib").stdout
+    assert shown.count("loads; it has no golden outputs") == 1
+    assert shown.count(": 8 golden inputs") == 3
+
+
 def test_verify_of_what_nothing_here_can_run_fails(run, tmp_path):
     write_sample_bundle(tmp_path / "sample.eib")
     done = run("verify", "sample.eib", status=1)
