@@ -203,6 +203,10 @@ def _check_variant(variant: Variant, manifest: Manifest) -> None:
     for name, tensor in variant.golden_outputs.items():
         _require(name in outputs, f"{where}.golden_outputs", name, f"one of {sorted(outputs)}")
         _check_tensor(f"{where}.golden_outputs.{name}", tensor, outputs[name])
+        # The golden inputs' own shapes are checked later: one may still have no axes here.
+        cases = {each.shape[:1] for each in manifest.golden.inputs.values()} if manifest.golden else set()
+        good = tensor.shape[:1] in cases
+        _require(good, f"{where}.golden_outputs.{name}", list(tensor.shape), "as many cases as golden inputs")
     for name, tolerance in variant.tolerances.items():
         good = 0 <= tolerance.atol < _LARGE and 0 <= tolerance.rtol < 1
         _require(good, f"{where}.tolerances.{name}", tolerance, "0 <= atol < 1e6 and 0 <= rtol < 1")

@@ -179,5 +179,6 @@ DAMAGES: dict[str, Callable[[Path, Path], None]] = {
     "two variants of one id": _set("variants", 1, "id", to="fake-int8"),
     "labels that are too few": _set("outputs", 0, "labels", to=["one"]),
     "a variant bound to another input": _set("variants", 0, "inputs", to={}),
+    "golden outputs without golden inputs": _manifest(lambda manifest: manifest.pop("golden")),
     "a golden tensor of another shape": _set("golden", "inputs", "image", "shape", to=[2, 1, 4, 5]),
 }
