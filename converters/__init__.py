@@ -12,13 +12,13 @@ from importlib import import_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from converters.dataset import Pictures
+    from converters.data.dataset import Pictures
     from converters.pipeline import Outcome, convert, load_pictures
     from converters.recipe import Recipe, load_recipe
 
 _HOMES = {
     "Outcome": "pipeline",
-    "Pictures": "dataset",
+    "Pictures": "data.dataset",
     "Recipe": "recipe",
     "convert": "pipeline",
     "load_pictures": "pipeline",

@@ -6,20 +6,20 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters.calibrate import CALIBRATE
-from converters.dataset import DATA, DataRecord, Pictures, load_record, load_split
-from converters.export import EXPORT
-from converters.gate import GATE
-from converters.package import PACKAGE
+from converters.data.dataset import DATA, DataRecord, Pictures, load_record, load_split
+from converters.distill.student import STUDENT
+from converters.distill.teacher import TEACHER
+from converters.export.float_models import EXPORT
+from converters.export.variants import DRAFT
+from converters.package.package import PACKAGE
 from converters.progress import Quiet, Reporter
-from converters.quantize import QUANTIZE
+from converters.quantize.static import QUANTIZE
 from converters.recipe import Recipe, check_recipe
 from converters.steps import run_steps
-from converters.student import STUDENT
-from converters.teacher import TEACHER
 from converters.tools import tool_versions
-from converters.variants import DRAFT
-from converters.verify import VERIFY, Figures, load_figures
+from converters.verify.confidence import CALIBRATE
+from converters.verify.figures import VERIFY, Figures, load_figures
+from converters.verify.gate import GATE
 from edgeinfer.bundle import open_bundle
 from edgeinfer.errors import ConversionError
 from edgeinfer.host import atomic_file

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from converters.networks import ConvNet
+from converters.distill.networks import ConvNet
 from converters.quiet import logged
 from converters.recipe import Network
 from edgeinfer.engines import SessionOptions, engine_named

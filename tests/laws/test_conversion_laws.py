@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters.splits import SPLITS, split_items
+from converters.data.splits import SPLITS, split_items
 from edgeinfer.bundle import Decode, Layout, Normalize, Resize, Scale, decode, encode, steps_digest
 from edgeinfer.bundle.manifest import Input
 from edgeinfer.errors import DataError

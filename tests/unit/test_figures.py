@@ -9,11 +9,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from converters.calibrate import expected_calibration_error, fit_temperature, negative_log_likelihood
-from converters.gate import judge
+from converters.distill.student import distillation_loss
 from converters.recipe import Gates
-from converters.student import distillation_loss
-from converters.verify import Figures, Reference, VariantFigures, proportion
+from converters.verify.confidence import expected_calibration_error, fit_temperature, negative_log_likelihood
+from converters.verify.figures import Figures, Reference, VariantFigures, proportion
+from converters.verify.gate import judge
 from edgeinfer.bundle import Latency, Proportion
 
 

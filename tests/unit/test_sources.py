@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from converters import load_recipe
-from converters.dataset import DATA, load_record, load_split
+from converters.data.dataset import DATA, load_record, load_split
+from converters.data.sources import fingerprint, sources
+from converters.data.splits import split_items
 from converters.progress import Quiet
 from converters.recipe import Data
-from converters.sources import fingerprint, sources
-from converters.splits import split_items
 from converters.steps import run_steps
 from edgeinfer.errors import DataError
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from converters.augment import augment
-from converters.golden import CASES, golden_pictures
-from converters.networks import ConvNet, parameters
+from converters.data.augment import augment
+from converters.distill.networks import ConvNet, parameters
+from converters.package.golden import CASES, golden_pictures
 from converters.recipe import Augment, Input, Network
 from edgeinfer.preprocess import Preprocessor
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.data.sources import Item, Source, fingerprint, sources
+from converters.data.splits import SPLITS, split_items
 from converters.recipe import Recipe
-from converters.sources import Item, Source, fingerprint, sources
-from converters.splits import SPLITS, split_items
 from converters.steps import Context, Step
 from edgeinfer.bundle import encode
 from edgeinfer.errors import ConversionError, DataError, InputError

@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from converters.dataset import check_classes, load_record
-from converters.networks import ConvNet
+from converters.data.dataset import check_classes, load_record
+from converters.distill.networks import ConvNet
+from converters.distill.training import course, train
 from converters.quiet import logged
 from converters.recipe import LARGEST_BATCH, Recipe
 from converters.steps import Context, Step
-from converters.training import course, train
 from edgeinfer.bundle import encode
 from edgeinfer.errors import ConversionError, RecipeError
 

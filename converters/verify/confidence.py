@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.dataset import load_record, load_split
+from converters.data.dataset import load_record, load_split
+from converters.distill.student import load_student
+from converters.distill.training import logits
 from converters.steps import Context, Step
-from converters.student import load_student
-from converters.training import logits
 from edgeinfer.bundle import Calibration, decode, encode
 from edgeinfer.preprocess import Preprocessor, softmax
 

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from converters.augment import augment
-from converters.dataset import Pictures, load_split
+from converters.data.augment import augment
+from converters.data.dataset import Pictures, load_split
 from converters.recipe import Augment, Training
 from converters.steps import Context
 from edgeinfer.host import atomic_file, usable_cpus

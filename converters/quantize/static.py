@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.dataset import load_split
-from converters.export import INPUT
+from converters.data.dataset import load_split
+from converters.export.float_models import INPUT
 from converters.quiet import logged
 from converters.recipe import Recipe
 from converters.steps import Context, Step

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from converters.calibrate import Fitted
-from converters.dataset import DataRecord
-from converters.gate import Verdict
+from converters.data.dataset import DataRecord
 from converters.recipe import Recipe
-from converters.verify import Figures, VariantFigures
+from converters.verify.confidence import Fitted
+from converters.verify.figures import Figures, VariantFigures
+from converters.verify.gate import Verdict
 from edgeinfer.bundle import Proportion, encode
 
 

@@ -8,11 +8,11 @@ import onnx
 import torch
 from torch import nn
 
-from converters.dataset import load_record
+from converters.data.dataset import load_record
+from converters.distill.student import load_student
 from converters.quiet import logged
 from converters.recipe import LARGEST_BATCH, Recipe
 from converters.steps import Context, Step
-from converters.student import load_student
 from edgeinfer.bundle import encode
 from edgeinfer.errors import ConversionError
 

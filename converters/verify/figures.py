@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 import edgeinfer as ei
-from converters.dataset import load_record, load_split
-from converters.export import INPUT, OUTPUT
-from converters.networks import parameters
+from converters.data.dataset import load_record, load_split
+from converters.distill.networks import parameters
+from converters.distill.student import load_student
+from converters.distill.teacher import load_teacher, teacher_parameters
+from converters.distill.training import logits
+from converters.export.float_models import INPUT, OUTPUT
+from converters.export.variants import ARTIFACTS, Artifact
 from converters.quiet import logged
 from converters.steps import Context, Step
-from converters.student import load_student
-from converters.teacher import load_teacher, teacher_parameters
-from converters.training import logits
-from converters.variants import ARTIFACTS, Artifact
 from edgeinfer.bundle import Latency, Proportion, decode, encode
 from edgeinfer.engines import engine_named
 from edgeinfer.host import processor

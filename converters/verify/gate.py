@@ -8,7 +8,7 @@ from pathlib import Path
 
 from converters.recipe import Gates, Recipe
 from converters.steps import Context, Step
-from converters.verify import Figures, VariantFigures, load_figures
+from converters.verify.figures import Figures, VariantFigures, load_figures
 from edgeinfer.bundle import decode, encode
 from edgeinfer.errors import GateError
 

@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.calibrate import load_fitted
-from converters.dataset import load_record
-from converters.export import INPUT, OUTPUT
-from converters.gate import load_verdicts
-from converters.golden import CASES, ORIGIN, golden_pictures
+from converters.data.dataset import load_record
+from converters.export.float_models import INPUT, OUTPUT
+from converters.export.variants import ARTIFACTS, Artifact, draft_manifest
+from converters.package.golden import CASES, ORIGIN, golden_pictures
+from converters.package.report import Report
 from converters.quiet import logged
 from converters.recipe import Recipe
-from converters.report import Report
 from converters.steps import Context, Step
 from converters.tools import tool_versions
-from converters.variants import ARTIFACTS, Artifact, draft_manifest
-from converters.verify import Figures, load_figures, variant_logits
+from converters.verify.confidence import load_fitted
+from converters.verify.figures import Figures, load_figures, variant_logits
+from converters.verify.gate import load_verdicts
 from edgeinfer.bundle import (
     BlobSet,
     Document,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from converters.dataset import DataRecord, load_record
-from converters.export import INPUT, OUTPUT
+from converters.data.dataset import DataRecord, load_record
+from converters.export.float_models import INPUT, OUTPUT
 from converters.recipe import Recipe
 from converters.steps import Context, Step
 from edgeinfer.bundle import (

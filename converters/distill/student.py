@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from converters.dataset import load_record
-from converters.networks import ConvNet
+from converters.data.dataset import load_record
+from converters.distill.networks import ConvNet
+from converters.distill.teacher import load_teacher
+from converters.distill.training import Loss, course, train
 from converters.recipe import Recipe
 from converters.steps import Context, Step
-from converters.teacher import load_teacher
-from converters.training import Loss, course, train
 from edgeinfer.bundle import encode
 
 

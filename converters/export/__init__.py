@@ -1,0 +1,1 @@
+"""The student as model files, and the files as variants of a bundle."""

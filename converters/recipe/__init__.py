@@ -1,0 +1,25 @@
+"""What a conversion is asked for, as data."""
+
+from converters.recipe.data import Data
+from converters.recipe.input import Augment, Input
+from converters.recipe.limits import Gates, Quantize
+from converters.recipe.load import load_recipe
+from converters.recipe.models import LARGEST_BATCH, Network, Student, Teacher, Training
+from converters.recipe.recipe import Recipe
+from converters.recipe.rules import check_recipe
+
+__all__ = [
+    "LARGEST_BATCH",
+    "Augment",
+    "Data",
+    "Gates",
+    "Input",
+    "Network",
+    "Quantize",
+    "Recipe",
+    "Student",
+    "Teacher",
+    "Training",
+    "check_recipe",
+    "load_recipe",
+]

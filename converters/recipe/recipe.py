@@ -1,0 +1,68 @@
+"""A recipe: everything a conversion depends on beside the data, as frozen data from TOML or Python."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from converters.recipe.data import Data
+from converters.recipe.input import Augment, Input
+from converters.recipe.limits import Gates, Quantize
+from converters.recipe.models import Student, Teacher
+from edgeinfer.bundle import canonical_json, encode
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One conversion.
+
+    Attributes:
+        name: Name of the model.
+        version: Its version.
+        licence: Licence of the result.
+        intended_use: What it is for.
+        data: Pictures.
+        input: Preprocessing.
+        teacher: What to learn from.
+        student: What to ship.
+        augment: Variation of the training pictures.
+        quantize: Static int8.
+        gates: Limits.
+        seed: Seed of every random choice.
+        top: How many classes an answer lists.
+        folder: Where relative paths start; set by `load_recipe`, no part of the digest.
+    """
+
+    name: str
+    version: str
+    licence: str
+    intended_use: str
+    data: Data
+    input: Input
+    teacher: Teacher
+    student: Student
+    augment: Augment = field(default_factory=Augment)
+    quantize: Quantize = field(default_factory=Quantize)
+    gates: Gates = field(default_factory=Gates)
+    seed: int = 0
+    top: int = 3
+    folder: str = "."
+
+    def digest(self) -> str:
+        """Return the SHA-256 (hex) of the published recipe's canonical JSON."""
+        return hashlib.sha256(canonical_json(encode(self.published()))).hexdigest()
+
+    def published(self) -> Recipe:
+        """Return it as it may be shown to others: files by name, without the folders they lie in."""
+        data = replace(self.data, path=_name_of(self.data.path), test_path=_name_of(self.data.test_path))
+        teacher = replace(self.teacher, path=_name_of(self.teacher.path))
+        return replace(self, data=data, teacher=teacher, folder=".")
+
+    def resolve(self, path: str) -> Path:
+        """Return a path of the recipe as one that can be opened."""
+        return Path(self.folder) / path
+
+
+def _name_of(path: str | None) -> str | None:
+    return None if path is None else Path(path).name

@@ -1,0 +1,1 @@
+"""What was lost: figures of every variant, limits, calibrated confidence."""
