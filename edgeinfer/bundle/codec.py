@@ -2,7 +2,7 @@
 
 One small reader serves the manifest, the recipe and every document to come. It knows: str, int,
 float, bool, None, literals, tuples of one type, string-keyed mappings, optional values, nested
-dataclasses, and unions of dataclasses told apart by their literal `op` field. Where a field has a
+dataclasses, and unions of dataclasses told apart by their literal `op` or `kind` field. Where a field has a
 default, null is the same as absence. Numbers are strict: a bool is no int, a string is no number, an
 int is taken where a float is declared, and no number may be NaN, infinite, or beyond what a double
 counts exactly. Why not a library: docs/decisions/0002-own-codec.md.
@@ -26,6 +26,8 @@ T = TypeVar("T")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 # Every whole number up to here is a double too: JSON readers of other languages agree on it.
 LARGEST_INT = 2**53 - 1
+# Fields that tell the members of a union apart.
+_TAGS = ("op", "kind")
 _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -123,12 +125,13 @@ def _decode_union(kinds: tuple[Any, ...], value: object, where: str, dialect: Di
     if len(rest) == 1:
         return _decode(rest[0], value, where, dialect)
     if all(dataclasses.is_dataclass(kind) for kind in rest):
-        by_op = {typing.get_args(_hints(kind)["op"])[0]: kind for kind in rest}
-        op = value.get("op") if isinstance(value, Mapping) else None
-        if not isinstance(op, str) or op not in by_op:
-            found = value if op is None else op
-            raise _refusal(f"{where}.op", found, "one of " + ", ".join(sorted(by_op)), dialect)
-        return _decode(by_op[op], value, where, dialect)
+        tag = next(name for name in _TAGS if all(name in _hints(kind) for kind in rest))
+        by_tag = {typing.get_args(_hints(kind)[tag])[0]: kind for kind in rest}
+        given = value.get(tag) if isinstance(value, Mapping) else None
+        if not isinstance(given, str) or given not in by_tag:
+            found = value if given is None else given
+            raise _refusal(f"{where}.{tag}", found, "one of " + ", ".join(sorted(by_tag)), dialect)
+        return _decode(by_tag[given], value, where, dialect)
     for kind in rest:
         if type(value) is kind:
             return _decode(kind, value, where, dialect)
