@@ -64,9 +64,8 @@ def _show(outcome: Outcome) -> None:
     data = outcome.data
     splits = ", ".join(f"{count} {split}" for split, count in data.splits.items())
     console.print(f"data    {len(data.classes)} classes ({', '.join(data.classes[:8])}), {splits} pictures")
-    console.print(
-        f"teacher {figures.teacher_parameters:,} parameters, {shown(figures.teacher_accuracy)} right"
-    )
+    size = "" if figures.teacher_parameters is None else f"{figures.teacher_parameters:,} parameters, "
+    console.print(f"teacher {size}{shown(figures.teacher_accuracy)} right")
     console.print(
         f"student {figures.student_parameters:,} parameters, {shown(figures.student_accuracy)} right"
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from converters.data.dataset import DATA, DataRecord, Pictures, load_record, load_split
+from converters.distill.answers import ANSWERS
 from converters.distill.student import STUDENT
 from converters.distill.teacher import TEACHER
 from converters.export.float_models import EXPORT
@@ -24,7 +25,7 @@ from edgeinfer.bundle import open_bundle
 from edgeinfer.errors import ConversionError
 from edgeinfer.host import atomic_file
 
-STEPS = (DATA, TEACHER, STUDENT, EXPORT, QUANTIZE, DRAFT, VERIFY, GATE, CALIBRATE, PACKAGE)
+STEPS = (DATA, TEACHER, ANSWERS, STUDENT, EXPORT, QUANTIZE, DRAFT, VERIFY, GATE, CALIBRATE, PACKAGE)
 
 
 @dataclass(frozen=True)

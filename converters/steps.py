@@ -34,12 +34,14 @@ class Context:
         needs: Files by artifact name, made by earlier steps.
         scratch: Folder for its own files; what it gives is written there under the artifact's name.
         report: Where to say what it does.
+        cache: Folder of results by content that conversions side by side share; may be deleted at any time.
     """
 
     recipe: Recipe
     needs: Mapping[str, Path]
     scratch: Path
     report: Reporter
+    cache: Path
 
     def give(self, artifact: str) -> Path:
         """Return where to write an artifact."""
@@ -89,7 +91,8 @@ def run_steps(
                 known = _up_to_date(work / step.name, key, step)
                 if known is None:
                     scratch = _scratch(work / step.name, key)
-                    step.run(Context(recipe, {name: have[name] for name in step.needs}, scratch, report))
+                    needs = {name: have[name] for name in step.needs}
+                    step.run(Context(recipe, needs, scratch, report, work.resolve().parent / "cache"))
                     known = _finish(step, work / step.name, key)
                 else:
                     report.note(f"{step.name}: up to date")

@@ -73,6 +73,13 @@ def load_record(needs: Mapping[str, Path]) -> DataRecord:
     )
 
 
+def item_digests(needs: Mapping[str, Path], split: str) -> list[str]:
+    """Return the SHA-256 (hex) of each item's content, in the order of `load_split`."""
+    with np.load(needs["splits.npz"]) as arrays:
+        digests: list[str] = arrays["sha256"][arrays["split"] == SPLITS.index(split)].tolist()
+    return digests
+
+
 def _settings(recipe: Recipe) -> object:
     return {
         "data": encode(recipe.data),
@@ -186,6 +193,7 @@ def _write(context: Context, reader: _Reader, classes: Sequence[str], recipe: Re
         row=np.array(reader.rows),
         label=np.array(labels),
         split=np.array([SPLITS.index(split) for split in splits]),
+        sha256=np.array(reader.digests),
     )
     context.give("data.json").write_text(json.dumps(asdict(record), indent=2))
 

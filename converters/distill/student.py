@@ -2,73 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
+from torch import nn
 
-from converters.data.dataset import load_record
-from converters.distill.networks import ConvNet
-from converters.distill.teacher import load_teacher
-from converters.distill.training import Loss, course, train
-from converters.recipe import Recipe
+from converters.data.dataset import load_record, load_split
+from converters.distill.answers import VIEWS, load_views, training_views
+from converters.distill.catalogue import build
+from converters.distill.compute import resolved
+from converters.distill.folding import folded
+from converters.distill.hints import Hints, with_hints
+from converters.distill.losses import distillation_loss
+from converters.distill.teacher import ARCHIVE, load_members
+from converters.distill.teachers import load_module
+from converters.distill.training import Course, Epoch, train
+from converters.recipe import Network, Recipe, Training
 from converters.steps import Context, Step
 from edgeinfer.bundle import encode
+from edgeinfer.preprocess import Preprocessor
 
 
-def distillation_loss(
-    teacher: Callable[[torch.Tensor], torch.Tensor], temperature: float, weight: float
-) -> Loss:
-    """Return the loss of Hinton et al. 2015 (arXiv:1503.02531, section 2).
+def load_student(recipe: Recipe, classes: int, path: Path) -> nn.Module:
+    """Return the trained student in evaluation mode, batch norms folded: what was exported."""
+    assert recipe.student.network is not None
+    network = build(recipe.student.network, classes, recipe)
+    network.load_state_dict(torch.load(path, weights_only=True))
+    return folded(network)
 
-    `weight * T^2 * KL(softmax(teacher / T) || softmax(student / T)) + (1 - weight) * CE(student, labels)`,
-    the mean over the batch; `T^2` keeps the gradient of the first term at the size of the second's.
+
+def distilled(
+    context: Context, network: Network, how: Training, title: str
+) -> tuple[nn.Module, tuple[Epoch, ...]]:
+    """Train a network from the teacher's answers and return it with its history.
 
     Args:
-        teacher: From inputs to logits, without a gradient.
-        temperature: T, above 0.
-        weight: Of the teacher's answers, 0..1.
+        context: Of a step that needs the data's, the teacher's and the answers' artifacts.
+        network: Its architecture.
+        how: Its training.
+        title: Of the bar.
     """
-
-    def loss(inputs: torch.Tensor, labels: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
-        wanted = F.log_softmax(teacher(inputs) / temperature, dim=1)
-        soft = F.log_softmax(given / temperature, dim=1)
-        divergence = F.kl_div(soft, wanted, reduction="batchmean", log_target=True)
-        return weight * temperature**2 * divergence + (1 - weight) * F.cross_entropy(given, labels)
-
-    return loss
-
-
-def load_student(recipe: Recipe, classes: int, path: Path) -> ConvNet:
-    """Return the trained student in evaluation mode, batch norms folded: what was exported."""
-    network = ConvNet(recipe.input.channels, classes, recipe.student.network)
-    network.load_state_dict(torch.load(path, weights_only=True))
-    return network.folded()
+    recipe, student = context.recipe, context.recipe.student
+    torch.manual_seed(recipe.seed + 1)
+    module = build(network, len(load_record(context.needs).classes), recipe)
+    answers = load_views(context.needs[VIEWS])
+    loss = distillation_loss(answers, student.temperature, student.distillation_weight)
+    course = Course(
+        training_views(context),
+        len(answers),
+        load_split(context.needs, "validation"),
+        Preprocessor(recipe.input.steps()),
+        how,
+        recipe.seed + 1,
+    )
+    if not student.hints:
+        return module, train(module, course, loss, context, title)
+    ((_, data),) = load_members(context.needs[ARCHIVE])
+    teacher = load_module(data, context.scratch / "student.log")
+    hints = Hints(student.hints, module, teacher, torch.zeros(2, *recipe.input.shape))
+    return module, train(module, course, with_hints(loss, hints), context, title, hints)
 
 
 def _settings(recipe: Recipe) -> object:
     return {
         "input": encode(recipe.input),
         "student": encode(recipe.student),
+        "precision": resolved(recipe.student.training.precision),
         "augment": encode(recipe.augment),
         "seed": recipe.seed,
     }
 
 
 def _run(context: Context) -> None:
-    recipe, student = context.recipe, context.recipe.student
-    classes = len(load_record(context.needs).classes)
-    torch.manual_seed(recipe.seed + 1)
-    network = ConvNet(recipe.input.channels, classes, student.network)
-    teacher = load_teacher(context.needs["teacher.pt2"])
-    loss = distillation_loss(teacher, student.temperature, student.distillation_weight)
-    train(
-        network, course(context, student.training, recipe.seed + 1), loss, context, "distilling the student"
-    )
-    torch.save(network.state_dict(), context.give("student.pt"))
+    student = context.recipe.student
+    assert student.network is not None
+    module, history = distilled(context, student.network, student.training, "distilling the student")
+    torch.save(module.state_dict(), context.give("student.pt"))
+    context.give("history.json").write_text(json.dumps([encode(each) for each in history]))
 
 
 STUDENT = Step(
-    "student", ("pixels.npy", "splits.npz", "data.json", "teacher.pt2"), ("student.pt",), _settings, _run
+    "student",
+    ("pixels.npy", "splits.npz", "data.json", ARCHIVE, VIEWS),
+    ("student.pt", "history.json"),
+    _settings,
+    _run,
 )

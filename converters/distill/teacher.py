@@ -1,107 +1,206 @@
-"""The teacher step: load what the user has, or train one. Either way it ends as one `.pt2` file."""
+"""The teacher step: take what the user has, or train one. Either way it ends as files of known kinds."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
+from torch import nn
 
-from converters.data.dataset import check_classes, load_record
-from converters.distill.networks import ConvNet
-from converters.distill.training import course, train
-from converters.quiet import logged
-from converters.recipe import LARGEST_BATCH, Recipe
+from converters.data.dataset import check_classes, load_record, load_split
+from converters.distill.catalogue import build, made_by, parameters
+from converters.distill.losses import label_loss
+from converters.distill.stored import check_stored
+from converters.distill.teachers import answer_of, load_program
+from converters.distill.training import Course, Epoch, train
+from converters.distill.views import Blend, Views
+from converters.recipe import LARGEST_BATCH, Member, Recipe
 from converters.steps import Context, Step
-from edgeinfer.bundle import encode
+from edgeinfer.bundle import decode, encode
 from edgeinfer.errors import ConversionError, RecipeError
+from edgeinfer.preprocess import Preprocessor
+
+ARCHIVE, RECORD = "teachers.zip", "teacher.json"
+# Zip entries carry a time; ours must not differ from run to run.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def load_teacher(path: Path) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return a function from `(N, C, H, W) float32` to `(N, classes) float32` logits.
+@dataclass(frozen=True)
+class TeacherMember:
+    """One model of the teacher.
 
-    Raises:
-        ConversionError: The file is not one that `torch.export.save` wrote.
+    Attributes:
+        file: Its name in the archive; the suffix tells the kind: `.pt2`, `.onnx`, or `.npz` of stored answers.
+        sha256: Digest of the file.
+        parameters: Trainable values; None where they cannot be told.
     """
-    try:
-        with logged(path.with_name("teacher.log")):
-            module = torch.export.load(path).module()
-    except Exception as error:  # its readers raise many types
-        raise ConversionError(
-            f"cannot load the teacher ({error})",
-            next_step="write it with torch.export.save(program, path)",
-        ) from error
 
-    def answer(inputs: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            result: torch.Tensor = module(inputs)
-        return result
-
-    return answer
+    file: str
+    sha256: str
+    parameters: int | None = None
 
 
-def teacher_parameters(path: Path) -> int:
-    """Return the number of the teacher's trainable values."""
-    return sum(value.numel() for value in torch.export.load(path).parameters())
+@dataclass(frozen=True)
+class TeacherRecord:
+    """What is known of the teacher.
+
+    Attributes:
+        members: Its models.
+        history: Of its training, if it was trained.
+    """
+
+    members: tuple[TeacherMember, ...]
+    history: tuple[Epoch, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Digest of all members: what answers depend on."""
+        return hashlib.sha256("".join(each.sha256 for each in self.members).encode()).hexdigest()
+
+    @property
+    def parameters(self) -> int | None:
+        """Trainable values of all members together; None where one's cannot be told."""
+        known = [each.parameters for each in self.members if each.parameters is not None]
+        return sum(known) if len(known) == len(self.members) else None
+
+
+def load_teacher_record(path: Path) -> TeacherRecord:
+    """Return what the teacher step recorded."""
+    return decode(TeacherRecord, json.loads(path.read_text()), where=path.name)
+
+
+def load_members(archive: Path) -> Iterator[tuple[str, bytes]]:
+    """Give name and content of each of the teacher's files."""
+    with zipfile.ZipFile(archive) as opened:
+        for name in opened.namelist():
+            yield name, opened.read(name)
 
 
 def _settings(recipe: Recipe) -> object:
-    teacher = recipe.teacher
-    if teacher.path is None:
-        return {
-            "input": encode(recipe.input),
-            "teacher": encode(teacher),
-            "augment": encode(recipe.augment),
-            "seed": recipe.seed,
-        }
-    state = _existing(recipe, teacher.path).stat()
-    return {"input": encode(recipe.input), "size": state.st_size, "modified": state.st_mtime_ns}
+    teacher, files = recipe.teacher, []
+    for member in teacher.given():
+        for path in (member.path, member.logits):
+            if path is not None:
+                state = _existing(recipe, path).stat()
+                files.append([state.st_size, state.st_mtime_ns])
+    varied = encode(recipe.augment) if teacher.network else None
+    own = {
+        key: value for key, value in encode(teacher).items() if key not in ("views", "mirror", "precision")
+    }
+    return {
+        "input": encode(recipe.input),
+        "teacher": own,
+        "files": files,
+        "augment": varied,
+        "seed": recipe.seed,
+    }
 
 
 def _existing(recipe: Recipe, path: str) -> Path:
     resolved = recipe.resolve(path)
     if not resolved.is_file():
-        raise RecipeError("recipe.teacher.path", found=f"no file at {resolved}", next_step="check the path")
+        raise RecipeError("recipe.teacher", found=f"no file at {resolved}", next_step="check the path")
     return resolved
 
 
 def _run(context: Context) -> None:
-    recipe = context.recipe
-    if recipe.teacher.path is not None:
-        shutil.copyfile(_existing(recipe, recipe.teacher.path), context.give("teacher.pt2"))
+    given = context.recipe.teacher.given()
+    history: tuple[Epoch, ...] = ()
+    if given:
+        files = [_taken(context, member) for member in given]
     else:
-        _train(context)
-    _check(context)
+        module, history = _trained(context)
+        files = [(".pt2", _exported(module, context), parameters(module))]
+    members = []
+    with zipfile.ZipFile(context.give(ARCHIVE), "w") as archive:
+        for at, (suffix, data, count) in enumerate(files):
+            name = f"{at}{suffix}"
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), data)
+            members.append(TeacherMember(name, hashlib.sha256(data).hexdigest(), count))
+            _check(context, name, data)
+    record = TeacherRecord(tuple(members), history)
+    context.give(RECORD).write_text(json.dumps(encode(record), indent=2))
 
 
-def _train(context: Context) -> None:
+def _taken(context: Context, member: Member) -> tuple[str, bytes, int | None]:
+    """Return a given model as suffix, content and number of parameters."""
+    recipe = context.recipe
+    if member.factory is not None:
+        module = made_by(member.factory, dict(member.arguments), Path(recipe.folder))
+        return ".pt2", _exported(module, context), parameters(module)
+    path = member.path or member.logits
+    assert path is not None, "check_recipe"
+    existing = _existing(recipe, path)
+    data = existing.read_bytes()
+    return existing.suffix, data, _count(existing.suffix, data, context.scratch / "teacher.log")
+
+
+def _count(suffix: str, data: bytes, log: Path) -> int | None:
+    if suffix == ".pt2":
+        return sum(value.numel() for value in load_program(data, log).parameters())
+    if suffix == ".onnx":
+        import onnx
+
+        try:
+            graph = onnx.load_from_string(data).graph
+        except Exception:  # protobuf's errors; loading it as a teacher will say what is wrong
+            return None
+        floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
+        sizes = (torch.Size(each.dims).numel() for each in graph.initializer if each.data_type in floats)
+        return sum(sizes)
+    return None
+
+
+def _trained(context: Context) -> tuple[nn.Module, tuple[Epoch, ...]]:
     recipe, record = context.recipe, load_record(context.needs)
     network, how = recipe.teacher.network, recipe.teacher.training
     assert network is not None, "check_recipe"
     assert how is not None, "check_recipe"
     torch.manual_seed(recipe.seed)
-    module = ConvNet(recipe.input.channels, len(record.classes), network)
-    train(
-        module,
-        course(context, how, recipe.seed),
-        lambda _, labels, given: F.cross_entropy(given, labels),
-        context,
-        "training the teacher",
+    module = build(network, len(record.classes), recipe)
+    training = load_split(context.needs, "train")
+    course = Course(
+        Views(training.pixels, training.labels, recipe.augment, Blend(), recipe.seed),
+        None,
+        load_split(context.needs, "validation"),
+        Preprocessor(recipe.input.steps()),
+        how,
+        recipe.seed,
     )
-    example = torch.zeros(2, recipe.input.channels, recipe.input.height, recipe.input.width)
+    history = train(module, course, label_loss, context, "training the teacher")
+    return module, history
+
+
+def _exported(module: nn.Module, context: Context) -> bytes:
+    example = torch.zeros(2, *context.recipe.input.shape)
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
-    program = torch.export.export(module, (example,), dynamic_shapes={"x": {0: batch}})
-    torch.export.save(program, context.give("teacher.pt2"))
-
-
-def _check(context: Context) -> None:
-    input_ = context.recipe.input
-    teacher = load_teacher(context.give("teacher.pt2"))
-    expected = f"(N, {input_.channels}, {input_.height}, {input_.width}) float32 with a free N"
     try:
-        given = teacher(torch.zeros(3, input_.channels, input_.height, input_.width))
+        program = torch.export.export(module.eval(), (example,), dynamic_shapes=({0: batch},))
+    except Exception as error:  # torch raises whatever its passes raise
+        raise ConversionError(
+            f"the teacher cannot be exported ({error})",
+            next_step="export it yourself with torch.export and name the .pt2 file, or store its logits",
+        ) from error
+    path = context.scratch / "exported.pt2"
+    torch.export.save(program, path)
+    return path.read_bytes()
+
+
+def _check(context: Context, name: str, data: bytes) -> None:
+    """Hold a model against the recipe's input and the data's classes."""
+    record, shape = load_record(context.needs), context.recipe.input.shape
+    if name.endswith(".npz"):
+        check_stored(data, len(record.classes))
+        return
+    answer = answer_of(name, data, context.scratch / "teacher.log")
+    expected = f"(N, {', '.join(map(str, shape))}) float32 with a free N"
+    try:
+        given = answer(torch.zeros(3, *shape))
     except Exception as error:  # whatever the user's graph raises
         raise ConversionError(
             f"the teacher does not take a batch of 3 of the recipe's input ({error})",
@@ -121,10 +220,8 @@ def _check(context: Context) -> None:
             "the teacher's answer for a batch of 3", found=found, expected="float logits (3, classes)"
         )
     if not torch.isfinite(given).all():
-        raise ConversionError(
-            "the teacher's answer for a black picture", found="NaN or infinite", expected="logits"
-        )
-    check_classes(given.shape[1], load_record(context.needs), "teacher")
+        raise ConversionError("the teacher's answer for zeros", found="NaN or infinite", expected="logits")
+    check_classes(given.shape[1], record, "teacher")
 
 
-TEACHER = Step("teacher", ("pixels.npy", "splits.npz", "data.json"), ("teacher.pt2",), _settings, _run)
+TEACHER = Step("teacher", ("pixels.npy", "splits.npz", "data.json"), (ARCHIVE, RECORD), _settings, _run)

@@ -8,25 +8,53 @@ how many threads share a sum decides how it is rounded.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from converters.data.augment import augment
-from converters.data.dataset import Pictures, load_split
-from converters.recipe import Augment, Training
+from converters.data.dataset import Pictures
+from converters.distill.compute import arithmetic, device, laid_out
+from converters.distill.optimization import optimization
+from converters.distill.views import Chunk, Views
+from converters.recipe import Training
 from converters.steps import Context
-from edgeinfer.host import atomic_file, usable_cpus
+from edgeinfer.host import atomic_file
 from edgeinfer.preprocess import Preprocessor
 
-# (inputs, labels, epoch's network outputs) to a scalar.
-Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 _EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step learns from.
+
+    Attributes:
+        inputs: Preprocessed tensors.
+        labels: `(n,) int64` classes; -1 where there is none.
+        partners: `(n,) int64` classes of what was blended in.
+        shares: `(n,) float32` share of the item itself.
+        view: Number of the view.
+        places: `(n,) int64` places within the view.
+    """
+
+    inputs: torch.Tensor
+    labels: torch.Tensor
+    partners: torch.Tensor
+    shares: torch.Tensor
+    view: int
+    places: torch.Tensor
+
+
+# From a batch and the network's `(n, classes)` float32 logits to the scalar to minimise.
+Loss = Callable[[Batch, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -34,72 +62,84 @@ class Course:
     """What a network learns from, and how.
 
     Attributes:
-        training: The training split.
+        views: Variations of the training split.
+        cycle: After how many views they come again; None for new ones in every epoch.
         validation: The split whose accuracy is shown after each epoch; nothing is chosen by it.
         preprocess: The specification; its tensor half runs on every batch.
-        augment: Variation of the training pictures.
         how: Length, batch size and schedule.
-        seed: Seed of order and variation.
+        seed: Seed of the order.
     """
 
-    training: Pictures
+    views: Views
+    cycle: int | None
     validation: Pictures
     preprocess: Preprocessor
-    augment: Augment
     how: Training
     seed: int
 
 
-def course(context: Context, how: Training, seed: int) -> Course:
-    """Return the course of a step that has the data step's artifacts."""
-    recipe = context.recipe
-    return Course(
-        load_split(context.needs, "train"),
-        load_split(context.needs, "validation"),
-        Preprocessor(recipe.input.steps()),
-        recipe.augment,
-        how,
-        seed,
-    )
+@dataclass(frozen=True)
+class Epoch:
+    """What is known after an epoch: mean loss of its steps, and accuracy on validation (0..1)."""
+
+    epoch: int
+    loss: float
+    validation: float
 
 
-def train(network: nn.Module, course: Course, loss: Loss, context: Context, title: str) -> None:
+def train(
+    network: nn.Module,
+    course: Course,
+    loss: Loss,
+    context: Context,
+    title: str,
+    extra: nn.Module | None = None,
+) -> tuple[Epoch, ...]:
     """Train a network in place, from the step's checkpoint if there is one.
 
     Args:
         network: Takes the preprocessed batch, gives logits.
         course: What it learns from.
-        loss: From inputs, labels and logits to the scalar to minimise.
+        loss: What to minimise.
         context: Gives the place of the checkpoint, and where to show the bar.
         title: The bar's title.
+        extra: Parameters of the loss that are trained along.
+
+    Returns:
+        The history, one entry an epoch.
     """
-    torch.set_num_threads(usable_cpus())
-    how, training, checkpoint = course.how, course.training, context.scratch / "checkpoint.pt"
-    steps = max(1, len(training.labels) // how.batch_size)
-    optimizer = torch.optim.AdamW(network.parameters(), how.learning_rate, weight_decay=how.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, how.learning_rate, total_steps=how.epochs * steps + 1
-    )
-    parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
-    first = _restore(checkpoint, parts)
-    with context.report.bar(title, how.epochs, done=first) as bar:
-        for epoch in range(first, how.epochs):
-            generator = torch.Generator().manual_seed(course.seed * 1_000_003 + epoch)
-            network.train()
-            order = torch.randperm(len(training.labels), generator=generator)
-            for step in range(steps):
-                chosen = order[step * how.batch_size : (step + 1) * how.batch_size].numpy()
-                varied = augment(training.pixels[chosen], course.augment, generator)
-                inputs = torch.from_numpy(course.preprocess.tensors(varied))
-                value = loss(inputs, torch.from_numpy(training.labels[chosen]), network(inputs))
+    how, checkpoint, place = course.how, context.scratch / "checkpoint.pt", device()
+    network.to(place, memory_format=torch.channels_last)
+    trained = nn.ModuleList([network] if extra is None else [network, extra.to(place)])
+    steps = max(1, len(course.views) // how.batch_size)
+    optimizer, schedule = optimization(trained, how, how.epochs * steps)
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(how.ema), use_buffers=True)
+    parts = {"trained": trained, "optimizer": optimizer, "schedule": schedule, "average": average}
+    history = _restore(checkpoint, parts)
+    kept = average.module if how.ema else network
+    with context.report.bar(title, how.epochs, done=len(history)) as bar:
+        for epoch in range(len(history), how.epochs):
+            torch.manual_seed(course.seed * 1_000_003 + epoch)
+            trained.train()
+            total = torch.zeros((), device=place)
+            for batch in itertools.islice(_batches(course, epoch, place), steps):
+                with arithmetic(how.precision):
+                    given = network(batch.inputs)
+                value = loss(batch, given.float())
                 optimizer.zero_grad()
                 value.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 schedule.step()
-            _save(checkpoint, parts, epoch + 1)
-            accuracy = _accuracy(network, course.validation, course.preprocess)
+                if how.ema:
+                    average.update_parameters(network)
+                total += value.detach()
+            accuracy = _accuracy(kept, course, place)
+            history = (*history, Epoch(epoch + 1, float(total) / steps, accuracy))
+            _save(checkpoint, parts, history)
             bar.advance(note=f"validation {accuracy:.1%}")
-    network.eval()
+    network.load_state_dict(kept.state_dict())
+    network.to("cpu", memory_format=torch.contiguous_format).eval()
+    return history
 
 
 def logits(
@@ -114,27 +154,71 @@ def logits(
     return np.concatenate(parts)
 
 
-def _accuracy(network: nn.Module, pictures: Pictures, preprocess: Preprocessor) -> float:
+def _batches(course: Course, epoch: int, place: torch.device) -> Iterator[Batch]:
+    """Give the whole batches of an epoch; where there is none, one of all items."""
+    view = epoch if course.cycle is None else epoch % course.cycle
+    size, shuffling = course.how.batch_size, np.random.default_rng([course.seed, epoch])
+    order = shuffling.permutation(course.views.chunk_count)
+    left: list[tuple[NDArray[Any], ...]] = []
+    for chunk in course.views.chunks(view, order):
+        columns = _columns(chunk, shuffling.permutation(len(chunk.labels)))
+        if left:
+            columns = tuple(np.concatenate(pair) for pair in zip(left.pop(), columns, strict=True))
+        whole = len(columns[1]) // size * size
+        for start in range(0, whole, size):
+            yield _batch(course, view, tuple(each[start : start + size] for each in columns), place)
+        left.append(tuple(each[whole:] for each in columns))
+    if len(course.views) < size:
+        yield _batch(course, view, left.pop(), place)
+
+
+def _columns(chunk: Chunk, order: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+    return (
+        chunk.items[order],
+        chunk.labels[order],
+        chunk.partners[order],
+        chunk.shares[order],
+        chunk.start + order,
+    )
+
+
+def _batch(course: Course, view: int, columns: tuple[NDArray[Any], ...], place: torch.device) -> Batch:
+    items, *others = columns
+    inputs = torch.from_numpy(course.preprocess.tensors(items))
+    labels, partners, shares, places = (torch.from_numpy(np.ascontiguousarray(each)) for each in others)
+    return Batch(
+        laid_out(inputs).to(place), labels.to(place), partners.to(place), shares.to(place), view, places
+    )
+
+
+def _accuracy(network: nn.Module, course: Course, place: torch.device) -> float:
     network.eval()
-    named = logits(network, pictures, preprocess).argmax(1)
-    return float((named == pictures.labels).mean())
+
+    def answer(inputs: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = network(laid_out(inputs).to(place)).float().cpu()
+        return result
+
+    with arithmetic(course.how.precision):
+        named = logits(answer, course.validation, course.preprocess).argmax(1)
+    return float((named == course.validation.labels).mean())
 
 
-def _save(path: Path, parts: dict[str, object], epoch: int) -> None:
-    state = {name: part.state_dict() for name, part in parts.items()}  # type: ignore[attr-defined]
+def _save(path: Path, parts: dict[str, Any], history: tuple[Epoch, ...]) -> None:
+    state = {name: part.state_dict() for name, part in parts.items()}
+    epochs = [(each.epoch, each.loss, each.validation) for each in history]
     buffer = io.BytesIO()
-    torch.save({"epoch": epoch, **state}, buffer)
+    torch.save({"history": epochs, **state}, buffer)
     with atomic_file(path) as file:
         file.write(buffer.getvalue())
 
 
-def _restore(path: Path, parts: dict[str, object]) -> int:
+def _restore(path: Path, parts: dict[str, Any]) -> tuple[Epoch, ...]:
     if not path.exists():
-        return 0
+        return ()
     try:
         state = torch.load(path, weights_only=True)
     except Exception:  # a damaged checkpoint is none: torch's readers raise many types
-        return 0
+        return ()
     for name, part in parts.items():
-        part.load_state_dict(state[name])  # type: ignore[attr-defined]
-    return int(state["epoch"])
+        part.load_state_dict(state[name])
+    return tuple(Epoch(*each) for each in state["history"])

@@ -35,7 +35,7 @@ def export_onnx(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
         external_data=False,
         input_names=[INPUT],
         output_names=[OUTPUT],
-        dynamic_shapes={"x": {0: batch}},
+        dynamic_shapes=({0: batch},),
         verbose=False,
     )
     assert program is not None, "dynamo=True returns a program"
@@ -70,14 +70,14 @@ def export_tflite(module: nn.Module, shape: tuple[int, ...], path: Path) -> None
 
 
 def _settings(recipe: Recipe) -> object:
-    return {"input": encode(recipe.input), "network": encode(recipe.student.network)}
+    return {"input": encode(recipe.input), "student": encode(recipe.student)}
 
 
 def _run(context: Context) -> None:
     recipe = context.recipe
     classes = len(load_record(context.needs).classes)
     module = load_student(recipe, classes, context.needs["student.pt"])
-    shape = (recipe.input.channels, recipe.input.height, recipe.input.width)
+    shape = recipe.input.shape
     log = context.scratch / "export.log"
     with context.report.bar("exporting", 2) as bar:
         for export, name in ((export_onnx, "fp32.onnx"), (export_tflite, "fp32.tflite")):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.data.dataset import load_record
+from converters.data.dataset import DataRecord, load_record
+from converters.distill.teacher import RECORD, load_teacher_record
 from converters.export.float_models import INPUT, OUTPUT
 from converters.export.variants import ARTIFACTS, Artifact, draft_manifest
 from converters.package.golden import CASES, ORIGIN, golden_pictures
@@ -69,7 +67,7 @@ def _run(context: Context) -> None:
         variants=tuple(variants),
         golden=golden,
         calibration=fitted.calibration,
-        lineage=_lineage(recipe, record.sha256, record.splits, context.needs["teacher.pt2"]),
+        lineage=_lineage(recipe, record, load_teacher_record(context.needs[RECORD]).sha256),
         documents={
             "report.md": Document(blobs.add(context.give("report.md")), "text/markdown"),
             "report.json": Document(blobs.add(context.give("report.json")), "application/json"),
@@ -109,13 +107,11 @@ def _measured(
     )
 
 
-def _lineage(recipe: Recipe, data: str, splits: Mapping[str, int], teacher: Path) -> Lineage:
-    with teacher.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+def _lineage(recipe: Recipe, record: DataRecord, teacher: str) -> Lineage:
     return Lineage(
-        teacher_sha256=digest,
-        data_sha256=data,
-        splits=splits,
+        teacher_sha256=teacher,
+        data_sha256=record.sha256,
+        splits=record.splits,
         recipe_sha256=recipe.digest(),
         seed=recipe.seed,
         tools=tool_versions(),
@@ -127,7 +123,7 @@ PACKAGE = Step(
     "package",
     (
         "data.json",
-        "teacher.pt2",
+        RECORD,
         "draft.eib",
         "figures.json",
         "verdicts.json",

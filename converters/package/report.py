@@ -48,16 +48,18 @@ class Report:
 
     def _head(self) -> str:
         figures = self.figures
-        ratio = figures.teacher_parameters / figures.student_parameters
+        size = figures.teacher_parameters
+        teacher = "The teacher" if size is None else f"The teacher ({size:,} parameters)"
+        smaller = "" if size is None else f", {size / figures.student_parameters:.1f} times smaller"
         return "\n".join(
             [
                 f"# {self.recipe.name} {self.recipe.version}",
                 "",
                 f"{self.recipe.intended_use} Licence: {self.recipe.licence}.",
                 "",
-                f"The teacher ({figures.teacher_parameters:,} parameters) names the right class in "
-                f"{shown(figures.teacher_accuracy)} of the test pictures; the student, {ratio:.1f} times smaller "
-                f"({figures.student_parameters:,} parameters), in {shown(figures.student_accuracy)}.",
+                f"{teacher} names the right class in {shown(figures.teacher_accuracy)} of the test pictures; the "
+                f"student{smaller} ({figures.student_parameters:,} parameters), in "
+                f"{shown(figures.student_accuracy)}.",
             ]
         )
 

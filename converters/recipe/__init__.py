@@ -4,19 +4,43 @@ from converters.recipe.data import Data
 from converters.recipe.input import Augment, Input
 from converters.recipe.limits import Gates, Quantize
 from converters.recipe.load import load_recipe
-from converters.recipe.models import LARGEST_BATCH, Network, Student, Teacher, Training
+from converters.recipe.models import (
+    LARGEST_BATCH,
+    Budget,
+    Hint,
+    Member,
+    Student,
+    Teacher,
+    Training,
+)
+from converters.recipe.networks import (
+    ConvNetwork,
+    FactoryNetwork,
+    MlpNetwork,
+    Network,
+    ResNetwork,
+    SeparableNetwork,
+)
 from converters.recipe.recipe import Recipe
 from converters.recipe.rules import check_recipe
 
 __all__ = [
     "LARGEST_BATCH",
     "Augment",
+    "Budget",
+    "ConvNetwork",
     "Data",
+    "FactoryNetwork",
     "Gates",
+    "Hint",
     "Input",
+    "Member",
+    "MlpNetwork",
     "Network",
     "Quantize",
     "Recipe",
+    "ResNetwork",
+    "SeparableNetwork",
     "Student",
     "Teacher",
     "Training",

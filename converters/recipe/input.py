@@ -37,6 +37,11 @@ class Input:
         """3 for RGB, 1 for grey."""
         return 3 if self.color == "RGB" else 1
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Axes of one preprocessed item, `(C, H, W)`."""
+        return (self.channels, self.height, self.width)
+
     def steps(self) -> tuple[PreprocessStep, ...]:
         """Return the specification that goes into the manifest and that training uses."""
         return (

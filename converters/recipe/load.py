@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from converters.recipe.recipe import Recipe
-from converters.recipe.rules import DIALECT, check_recipe
+from converters.recipe.require import DIALECT
+from converters.recipe.rules import check_recipe
 from edgeinfer.bundle import decode
 from edgeinfer.errors import RecipeError
 

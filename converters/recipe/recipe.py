@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from converters.recipe.data import Data
 from converters.recipe.input import Augment, Input
 from converters.recipe.limits import Gates, Quantize
-from converters.recipe.models import Student, Teacher
+from converters.recipe.models import Member, Student, Teacher
 from edgeinfer.bundle import canonical_json, encode
+
+_Model = TypeVar("_Model", Member, Teacher)
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,18 @@ class Recipe:
     def published(self) -> Recipe:
         """Return it as it may be shown to others: files by name, without the folders they lie in."""
         data = replace(self.data, path=_name_of(self.data.path), test_path=_name_of(self.data.test_path))
-        teacher = replace(self.teacher, path=_name_of(self.teacher.path))
-        return replace(self, data=data, teacher=teacher, folder=".")
+        members = tuple(_without_folders(member) for member in self.teacher.members)
+        return replace(
+            self, data=data, teacher=replace(_without_folders(self.teacher), members=members), folder="."
+        )
 
     def resolve(self, path: str) -> Path:
         """Return a path of the recipe as one that can be opened."""
         return Path(self.folder) / path
+
+
+def _without_folders(model: _Model) -> _Model:
+    return replace(model, path=_name_of(model.path), logits=_name_of(model.logits))
 
 
 def _name_of(path: str | None) -> str | None:

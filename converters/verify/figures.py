@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 import edgeinfer as ei
 from converters.data.dataset import load_record, load_split
-from converters.distill.networks import parameters
+from converters.distill.answers import PLAIN, teacher_answers
+from converters.distill.catalogue import parameters
 from converters.distill.student import load_student
-from converters.distill.teacher import load_teacher, teacher_parameters
+from converters.distill.teacher import RECORD, load_teacher_record
 from converters.distill.training import logits
 from converters.export.float_models import INPUT, OUTPUT
 from converters.export.variants import ARTIFACTS, Artifact
@@ -73,7 +74,7 @@ class Figures:
 
     Attributes:
         teacher_accuracy: Top-1 of the teacher on the test split.
-        teacher_parameters: Its trainable values.
+        teacher_parameters: Its trainable values; None for stored answers.
         student_accuracy: Top-1 of the PyTorch student.
         student_parameters: Its trainable values, batch norms folded.
         variants: One per model file.
@@ -81,7 +82,7 @@ class Figures:
     """
 
     teacher_accuracy: Proportion
-    teacher_parameters: int
+    teacher_parameters: int | None
     student_accuracy: Proportion
     student_parameters: int
     variants: tuple[VariantFigures, ...]
@@ -143,7 +144,7 @@ def _run(context: Context) -> None:
     test = load_split(context.needs, "test")
     preprocess = Preprocessor(recipe.input.steps())
     network = load_student(recipe, len(record.classes), context.needs["student.pt"])
-    teacher = logits(load_teacher(context.needs["teacher.pt2"]), test, preprocess).argmax(1)
+    teacher = teacher_answers(context.needs[PLAIN], "test").argmax(1)
     reference = Reference(test.labels, teacher, logits(network, test, preprocess))
     tensors = preprocess.tensors(test.pixels)
     variants: list[VariantFigures] = []
@@ -157,7 +158,7 @@ def _run(context: Context) -> None:
             bar.advance(note=artifact.id)
     figures = Figures(
         teacher_accuracy=proportion(teacher == test.labels),
-        teacher_parameters=teacher_parameters(context.needs["teacher.pt2"]),
+        teacher_parameters=load_teacher_record(context.needs[RECORD]).parameters,
         student_accuracy=proportion(reference.student.argmax(1) == test.labels),
         student_parameters=parameters(network),
         variants=tuple(variants),
@@ -188,7 +189,8 @@ VERIFY = Step(
         "pixels.npy",
         "splits.npz",
         "data.json",
-        "teacher.pt2",
+        RECORD,
+        PLAIN,
         "student.pt",
         "draft.eib",
         *(each.file for each in ARTIFACTS),

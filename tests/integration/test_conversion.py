@@ -17,7 +17,7 @@ import edgeinfer as ei
 from converters import convert, load_recipe
 from converters.pipeline import STEPS
 from converters.progress import Quiet
-from converters.recipe import Augment, Data, Gates, Input, Network, Recipe, Student, Teacher, Training
+from converters.recipe import Augment, ConvNetwork, Data, Gates, Input, Recipe, Student, Teacher, Training
 from edgeinfer.errors import ConversionError, GateError
 
 ROOT = Path(__file__).parents[2]
@@ -30,8 +30,8 @@ def small(**changes: object) -> Recipe:
     return replace(
         recipe,
         data=Data("digits", limit_per_class=40),
-        teacher=Teacher(network=Network(8, (1, 1)), training=Training(2)),
-        student=Student(Network(4, (1, 1)), Training(3)),
+        teacher=Teacher(network=ConvNetwork(8, (1, 1)), training=Training(2)),
+        student=Student(ConvNetwork(4, (1, 1)), Training(3)),
         gates=OPEN,
         **changes,
     )
@@ -140,7 +140,7 @@ def test_a_place_that_cannot_be_written_is_named_and_nothing_is_lost(tmp_path, u
     assert len(heard.notes) == 10, "every step was up to date"
 
 
-EASY, LONGER = Network(8, (1, 1)), Training(20, batch_size=16, learning_rate=0.01)
+EASY, LONGER = ConvNetwork(8, (1, 1)), Training(20, batch_size=16, learning_rate=0.01)
 
 
 def folder_recipe(folder: Path, **changes: object) -> Recipe:
@@ -151,8 +151,8 @@ def folder_recipe(folder: Path, **changes: object) -> Recipe:
         intended_use="Tests.",
         data=Data("folder", path="pictures", validation=0.25, test=0.25),
         input=Input(32, 32, "RGB", (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)),
-        teacher=Teacher(network=Network(8, (1, 1)), training=Training(4)),
-        student=Student(Network(8, (1, 1, 1)), Training(4)),
+        teacher=Teacher(network=ConvNetwork(8, (1, 1)), training=Training(4)),
+        student=Student(ConvNetwork(8, (1, 1, 1)), Training(4)),
         augment=Augment(flip=True, shift=0.1),
         gates=OPEN,
         folder=str(folder),

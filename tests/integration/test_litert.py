@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from converters.distill.networks import ConvNet
+from converters.distill.convnet import ConvNet
 from converters.quiet import logged
-from converters.recipe import Network
+from converters.recipe import ConvNetwork
 from edgeinfer.engines import SessionOptions, engine_named
 from edgeinfer.errors import EngineRunError
 
@@ -20,7 +20,7 @@ LITERT = engine_named("litert")
 @pytest.fixture(scope="module")
 def network() -> ConvNet:
     torch.manual_seed(0)
-    return ConvNet(1, 10, Network(4, (1, 1))).folded()
+    return ConvNet(1, 10, ConvNetwork(4, (1, 1))).folded()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from converters import load_recipe
-from converters.recipe import Network, Teacher, check_recipe
+from converters.recipe import Teacher, check_recipe
 from edgeinfer.errors import RecipeError
 
 DIGITS = Path(__file__).parents[2] / "sample_apps/digits/recipe.toml"
@@ -92,4 +92,4 @@ def test_a_teacher_is_a_file_or_is_trained_but_not_both():
         check_recipe(replace(recipe, teacher=replace(recipe.teacher, path="teacher.pt2")))
     with pytest.raises(RecipeError, match="either path"):
         check_recipe(replace(recipe, teacher=replace(recipe.teacher, training=None)))
-    check_recipe(replace(recipe, student=replace(recipe.student, network=Network(4, (1,)))))
+    check_recipe(replace(recipe, student=replace(recipe.student, network=ConvNetwork(4, (1,)))))

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from converters.data.augment import augment
-from converters.distill.networks import ConvNet, parameters
+from converters.distill.catalogue import parameters
+from converters.distill.convnet import ConvNet
 from converters.package.golden import CASES, golden_pictures
-from converters.recipe import Augment, Input, Network
+from converters.recipe import Augment, ConvNetwork, Input
 from edgeinfer.preprocess import Preprocessor
 
 PIXELS = np.arange(2 * 6 * 5 * 3, dtype=np.uint8).reshape(2, 6, 5, 3)
@@ -60,7 +61,7 @@ def test_dimming_darkens_all_of_a_picture_and_no_further_than_told():
 @pytest.mark.parametrize(("channels", "blocks", "size"), [(1, (1, 2), 8), (3, (2, 2, 1), 32), (3, (1,), 5)])
 def test_folding_batch_norms_keeps_the_answers(channels, blocks, size):
     torch.manual_seed(0)
-    network = ConvNet(channels, 7, Network(6, blocks))
+    network = ConvNet(channels, 7, ConvNetwork(6, blocks))
     images = torch.randn(16, channels, size, size)
     network.train()
     network(images)

@@ -1,0 +1,48 @@
+"""Optimizers and schedules by the names that a recipe uses."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+from converters.recipe import Training
+
+
+def optimization(module: nn.Module, how: Training, steps: int) -> tuple[torch.optim.Optimizer, LRScheduler]:
+    """Return an optimizer of a module's parameters and its schedule, to be advanced after every step.
+
+    Weights decay; biases and the scales of norms, which have one axis, do not.
+
+    Args:
+        module: What is trained.
+        how: Names and values.
+        steps: Length of the training.
+    """
+    parameters = [each for each in module.parameters() if each.requires_grad]
+    groups = [
+        {"params": [each for each in parameters if each.ndim > 1], "weight_decay": how.weight_decay},
+        {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer: torch.optim.Optimizer
+    if how.optimizer == "adamw":
+        optimizer = torch.optim.AdamW(groups, how.learning_rate)
+    else:
+        optimizer = torch.optim.SGD(groups, how.learning_rate, momentum=0.9, nesterov=True)
+    if how.schedule == "one-cycle":
+        warmup = max(how.warmup, 1 / (steps + 1))
+        return optimizer, OneCycleLR(optimizer, how.learning_rate, total_steps=steps + 1, pct_start=warmup)
+    return optimizer, LambdaLR(optimizer, lambda step: cosine(step, steps, how.warmup))
+
+
+def cosine(step: int, steps: int, warmup: float) -> float:
+    """Return the factor on the peak rate: linear up, then half a cosine down to 0.
+
+    Loshchilov & Hutter 2016 (arXiv:1608.03983), eq. 5 with one period.
+    """
+    rising = round(steps * warmup)
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))

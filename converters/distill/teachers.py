@@ -1,0 +1,108 @@
+"""Models to learn from, as functions from inputs to logits."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from converters.distill.compute import arithmetic, device, laid_out
+from converters.quiet import logged
+from edgeinfer.errors import ConversionError
+from edgeinfer.host import usable_cpus
+
+# From `(N, ...) float32` inputs to `(N, classes) float32` logits, without a gradient.
+Answer = Callable[[torch.Tensor], torch.Tensor]
+
+
+def load_program(data: bytes, log: Path) -> torch.export.ExportedProgram:
+    """Return what `torch.export.save` wrote.
+
+    Raises:
+        ConversionError: The bytes are something else.
+    """
+    try:
+        with logged(log):
+            return torch.export.load(io.BytesIO(data))
+    except Exception as error:  # its readers raise many types
+        raise ConversionError(
+            f"cannot load the teacher ({_first_line(error)})",
+            next_step="write it with torch.export.save(program, path)",
+        ) from error
+
+
+def load_module(data: bytes, log: Path) -> nn.Module:
+    """Return a `.pt2` file's modules under the names that they had, for hooks on inner layers.
+
+    Raises:
+        ConversionError: The bytes are no exported program.
+    """
+    return torch.export.unflatten(load_program(data, log))
+
+
+def answer_of(name: str, data: bytes, log: Path, precision: str = "fp32") -> Answer:
+    """Return the function that a `.pt2` or `.onnx` file computes.
+
+    Args:
+        name: Name of the file, whose suffix tells its format.
+        data: Its content.
+        log: Where to write what loading prints.
+        precision: `fp32`, `bf16` or `auto`, for `.pt2`.
+
+    Raises:
+        ConversionError: The file cannot be loaded.
+    """
+    if name.endswith(".onnx"):
+        return _onnx_answer(data)
+    module, place = load_program(data, log).module().to(device()), device()
+
+    def answer(inputs: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad(), arithmetic(precision):
+            result: torch.Tensor = module(laid_out(inputs).to(place))
+        return result.float().cpu()
+
+    return answer
+
+
+def _onnx_answer(data: bytes) -> Answer:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = usable_cpus()
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its readers raise many types
+        raise ConversionError(
+            f"cannot load the teacher ({_first_line(error)})",
+            next_step="check it with onnx.checker; weights must be inside the file",
+        ) from error
+    if len(session.get_inputs()) != 1:
+        found = ", ".join(each.name for each in session.get_inputs())
+        raise ConversionError("the teacher's inputs", found=found, expected="one")
+    (input_,) = session.get_inputs()
+
+    def answer(inputs: torch.Tensor) -> torch.Tensor:
+        outputs = session.run(None, {input_.name: np.ascontiguousarray(inputs.numpy())})
+        return torch.from_numpy(np.asarray(outputs[0]))
+
+    return answer
+
+
+def mirrored(answer: Answer) -> Answer:
+    """Return the mean of the answers for pictures and for their mirror images."""
+    return lambda inputs: (answer(inputs) + answer(inputs.flip(-1))) / 2
+
+
+def mean_of(logits: list[torch.Tensor]) -> torch.Tensor:
+    """Return the logarithm of the mean of the members' probabilities; one member's logits as they are."""
+    if len(logits) == 1:
+        return logits[0]
+    return torch.stack([each.log_softmax(1) for each in logits]).logsumexp(0) - np.log(len(logits))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
