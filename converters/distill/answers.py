@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,12 +76,12 @@ def _run(context: Context) -> None:
         for split in _PLAIN_SPLITS
     }
     with context.give(PLAIN).open("wb") as file:
-        np.savez(file, **plain)
+        np.savez(file, **plain)  # type: ignore[arg-type]
     shape = (count, len(views), classes)
     kept = np.lib.format.open_memmap(context.give(VIEWS), "w+", np.float32, shape)
     with context.report.bar("asking the teacher", count) as bar:
         for view in range(count):
-            kept[view] = _cached(context, view, lambda view=view: _answered(members, views, view))
+            kept[view] = _cached(context, view, partial(_answered, members, views, view))
             bar.advance()
     kept.flush()
 

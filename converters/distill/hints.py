@@ -61,9 +61,8 @@ class Hints(nn.Module):
         modules = dict(network.named_modules())
         if name not in modules:
             known = ", ".join(list(filter(None, modules))[:12])
-            raise RecipeError(
-                f"student.hints: no layer {name!r} in the {who}", found=known, expected="one of its layers"
-            )
+            what = f"student.hints: no layer {name!r} in the {who}"
+            raise RecipeError(what, found=known, expected="one of its layers")
 
         def keep(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
             self._seen[who, name] = output
@@ -114,4 +113,4 @@ def _hint_loss(mapped: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 
 
 def _pooled(features: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    return features if features.shape[2:] == size else F.adaptive_avg_pool2d(features, list(size))
+    return features if features.shape[2:] == size else F.adaptive_avg_pool2d(features, (size[0], size[1]))

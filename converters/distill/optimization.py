@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from converters.recipe import Training
 
@@ -35,6 +38,12 @@ def optimization(module: nn.Module, how: Training, steps: int) -> tuple[torch.op
         warmup = max(how.warmup, 1 / (steps + 1))
         return optimizer, OneCycleLR(optimizer, how.learning_rate, total_steps=steps + 1, pct_start=warmup)
     return optimizer, LambdaLR(optimizer, lambda step: cosine(step, steps, how.warmup))
+
+
+def average_of(decay: float) -> Callable[..., Any]:
+    """Return the exponential moving average of weights: `average * decay + weights * (1 - decay)`."""
+    made: Callable[..., Any] = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return made
 
 
 def cosine(step: int, steps: int, warmup: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,7 +63,9 @@ def answer_of(name: str, data: bytes, log: Path, precision: str = "fp32") -> Ans
 
     def answer(inputs: torch.Tensor) -> torch.Tensor:
         with torch.no_grad(), arithmetic(precision):
-            result: torch.Tensor = module(laid_out(inputs).to(place))
+            result = module(laid_out(inputs).to(place))
+        if not isinstance(result, torch.Tensor):
+            raise TypeError(f"it gives {type(result).__name__}, not one tensor")
         return result.float().cpu()
 
     return answer
@@ -101,7 +104,9 @@ def mean_of(logits: list[torch.Tensor]) -> torch.Tensor:
     """Return the logarithm of the mean of the members' probabilities; one member's logits as they are."""
     if len(logits) == 1:
         return logits[0]
-    return torch.stack([each.log_softmax(1) for each in logits]).logsumexp(0) - np.log(len(logits))
+    stacked = torch.stack([each.log_softmax(1) for each in logits])
+    mean: torch.Tensor = stacked.logsumexp(0) - math.log(len(logits))
+    return mean
 
 
 def _first_line(error: Exception) -> str:

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from converters.data.dataset import Pictures
 from converters.distill.compute import arithmetic, device, laid_out
-from converters.distill.optimization import optimization
+from converters.distill.optimization import average_of, optimization
 from converters.distill.views import Chunk, Views
 from converters.recipe import Training
 from converters.steps import Context
@@ -109,11 +109,11 @@ def train(
         The history, one entry an epoch.
     """
     how, checkpoint, place = course.how, context.scratch / "checkpoint.pt", device()
-    network.to(place, memory_format=torch.channels_last)
+    network.to(place).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trained = nn.ModuleList([network] if extra is None else [network, extra.to(place)])
     steps = max(1, len(course.views) // how.batch_size)
     optimizer, schedule = optimization(trained, how, how.epochs * steps)
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(how.ema), use_buffers=True)
+    average = AveragedModel(network, multi_avg_fn=average_of(how.ema), use_buffers=True)
     parts = {"trained": trained, "optimizer": optimizer, "schedule": schedule, "average": average}
     history = _restore(checkpoint, parts)
     kept = average.module if how.ema else network
@@ -138,7 +138,7 @@ def train(
             _save(checkpoint, parts, history)
             bar.advance(note=f"validation {accuracy:.1%}")
     network.load_state_dict(kept.state_dict())
-    network.to("cpu", memory_format=torch.contiguous_format).eval()
+    network.to("cpu").to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     return history
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from converters.data.augment import augment
 from converters.recipe import Augment
 
+# Of any dtype that augmentation takes: pixels, waveforms, rows.
+Items = NDArray[Any]
 # Items that are varied and blended together: the unit of memory.
 CHUNK = 4096
 
@@ -41,7 +44,7 @@ class Chunk:
     """
 
     start: int
-    items: NDArray[np.generic]
+    items: Items
     labels: NDArray[np.int64]
     partners: NDArray[np.int64]
     shares: NDArray[np.float32]
@@ -59,7 +62,7 @@ class Views:
         seed: Seed of all of it.
     """
 
-    items: NDArray[np.generic]
+    items: Items
     labels: NDArray[np.int64]
     augment: Augment
     blend: Blend
@@ -102,8 +105,8 @@ class Views:
 
 
 def blended(
-    own: NDArray[np.generic], other: NDArray[np.generic], blend: Blend, generator: np.random.Generator
-) -> tuple[NDArray[np.generic], NDArray[np.float32]]:
+    own: Items, other: Items, blend: Blend, generator: np.random.Generator
+) -> tuple[Items, NDArray[np.float32]]:
     """Blend items pair by pair.
 
     Args:
@@ -136,12 +139,11 @@ def blended(
     return result, shares
 
 
-def _mixed(
-    own: NDArray[np.generic], other: NDArray[np.generic], shares: NDArray[np.float32]
-) -> NDArray[np.generic]:
+def _mixed(own: Items, other: Items, shares: NDArray[np.float32]) -> Items:
     share = shares.reshape(-1, *(1,) * (own.ndim - 1))
     mixed = share * own + (1 - share) * other
-    return (np.rint(mixed) if np.issubdtype(own.dtype, np.integer) else mixed).astype(own.dtype)
+    result: Items = (np.rint(mixed) if np.issubdtype(own.dtype, np.integer) else mixed).astype(own.dtype)
+    return result
 
 
 def _rectangles(

@@ -6,10 +6,7 @@ import math
 
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
 
-from converters.distill.student import distillation_loss
 from converters.recipe import Gates
 from converters.verify.confidence import expected_calibration_error, fit_temperature, negative_log_likelihood
 from converters.verify.figures import Figures, Reference, VariantFigures, proportion
@@ -99,19 +96,3 @@ def test_calibration_error_by_hand():
     logits = np.log(np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6]], np.float32))
     error = expected_calibration_error(logits, np.array([0, 1, 1]), 1.0)
     assert error == pytest.approx((abs(1 - 1.8) + abs(1 - 0.6)) / 3, abs=1e-6)
-
-
-def test_the_distillation_loss_is_hinton_s():
-    teacher, student = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([[0.5, 0.2, 0.1]])
-    labels, temperature, weight = torch.tensor([0]), 2.0, 0.7
-    p, q = F.softmax(teacher / temperature, 1), F.softmax(student / temperature, 1)
-    divergence = (p * (p.log() - q.log())).sum()
-    expected = weight * temperature**2 * divergence + (1 - weight) * -F.log_softmax(student, 1)[0, 0]
-    loss = distillation_loss(lambda _: teacher, temperature, weight)
-    assert loss(torch.zeros(1), labels, student).item() == pytest.approx(expected.item(), rel=1e-5)
-
-
-def test_a_student_that_answers_like_the_teacher_has_no_divergence():
-    teacher = torch.tensor([[2.0, 0.0, -1.0]])
-    loss = distillation_loss(lambda _: teacher, 4.0, 1.0)
-    assert loss(torch.zeros(1), torch.tensor([2]), teacher).item() == pytest.approx(0, abs=1e-6)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
 from converters.data.augment import augment
-from converters.distill.catalogue import parameters
-from converters.distill.convnet import ConvNet
 from converters.package.golden import CASES, golden_pictures
-from converters.recipe import Augment, ConvNetwork, Input
+from converters.recipe import Augment, Input
 from edgeinfer.preprocess import Preprocessor
 
 PIXELS = np.arange(2 * 6 * 5 * 3, dtype=np.uint8).reshape(2, 6, 5, 3)
@@ -56,20 +53,6 @@ def test_dimming_darkens_all_of_a_picture_and_no_further_than_told():
     assert np.ptp(out, axis=(1, 2)).max() == 0
     assert 120 <= out.min() < 130
     assert 190 < out.max() <= 200
-
-
-@pytest.mark.parametrize(("channels", "blocks", "size"), [(1, (1, 2), 8), (3, (2, 2, 1), 32), (3, (1,), 5)])
-def test_folding_batch_norms_keeps_the_answers(channels, blocks, size):
-    torch.manual_seed(0)
-    network = ConvNet(channels, 7, ConvNetwork(6, blocks))
-    images = torch.randn(16, channels, size, size)
-    network.train()
-    network(images)
-    network.eval()
-    with torch.no_grad():
-        torch.testing.assert_close(network.folded()(images), network(images), rtol=1e-4, atol=1e-5)
-    assert network(images).shape == (16, 7)
-    assert parameters(network.folded()) < parameters(network)
 
 
 def test_golden_pictures_are_synthetic_distinct_and_the_same_each_time():
