@@ -70,5 +70,5 @@ def _run(context: Context) -> None:
 
 
 STUDENT = Step(
-    "student", ("pixels.npy", "splits.npz", "data.json", "teacher.pt2"), ("student.pt",), _settings, _run
+    "student", ("items.npy", "splits.npz", "data.json", "teacher.pt2"), ("student.pt",), _settings, _run
 )

@@ -127,4 +127,4 @@ def _check(context: Context) -> None:
     check_classes(given.shape[1], load_record(context.needs), "teacher")
 
 
-TEACHER = Step("teacher", ("pixels.npy", "splits.npz", "data.json"), ("teacher.pt2",), _settings, _run)
+TEACHER = Step("teacher", ("items.npy", "splits.npz", "data.json"), ("teacher.pt2",), _settings, _run)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from converters.data.augment import augment
-from converters.data.dataset import Pictures, load_split
+from converters.data.dataset import Examples, load_split
 from converters.recipe import Augment, Training
 from converters.steps import Context
 from edgeinfer.host import atomic_file, usable_cpus
@@ -42,8 +42,8 @@ class Course:
         seed: Seed of order and variation.
     """
 
-    training: Pictures
-    validation: Pictures
+    training: Examples
+    validation: Examples
     preprocess: Preprocessor
     augment: Augment
     how: Training
@@ -89,7 +89,7 @@ def train(network: nn.Module, course: Course, loss: Loss, context: Context, titl
             order = torch.randperm(len(training.labels), generator=generator)
             for step in range(steps):
                 chosen = order[step * how.batch_size : (step + 1) * how.batch_size].numpy()
-                varied = augment(training.pixels[chosen], course.augment, generator)
+                varied = augment(training.items[chosen], course.augment, generator)
                 inputs = torch.from_numpy(course.preprocess.tensors(varied))
                 value = loss(inputs, torch.from_numpy(training.labels[chosen]), network(inputs))
                 optimizer.zero_grad()
@@ -103,21 +103,21 @@ def train(network: nn.Module, course: Course, loss: Loss, context: Context, titl
 
 
 def logits(
-    network: Callable[[torch.Tensor], torch.Tensor], pictures: Pictures, preprocess: Preprocessor
+    network: Callable[[torch.Tensor], torch.Tensor], examples: Examples, preprocess: Preprocessor
 ) -> NDArray[np.float32]:
     """Return `(N, classes) float32` logits of a split, without augmentation."""
     parts = []
     with torch.no_grad():
-        for start in range(0, len(pictures.labels), _EVALUATION_BATCH):
-            batch = preprocess.tensors(pictures.pixels[start : start + _EVALUATION_BATCH])
+        for start in range(0, len(examples.labels), _EVALUATION_BATCH):
+            batch = preprocess.tensors(examples.items[start : start + _EVALUATION_BATCH])
             parts.append(network(torch.from_numpy(batch)).numpy())
     return np.concatenate(parts)
 
 
-def _accuracy(network: nn.Module, pictures: Pictures, preprocess: Preprocessor) -> float:
+def _accuracy(network: nn.Module, examples: Examples, preprocess: Preprocessor) -> float:
     network.eval()
-    named = logits(network, pictures, preprocess).argmax(1)
-    return float((named == pictures.labels).mean())
+    named = logits(network, examples, preprocess).argmax(1)
+    return float((named == examples.labels).mean())
 
 
 def _save(path: Path, parts: dict[str, object], epoch: int) -> None:

@@ -27,7 +27,7 @@ class Training:
 
     Attributes:
         epochs: Passes over the training pictures.
-        batch_size: Pictures a step.
+        batch_size: Items a step.
         learning_rate: Peak of the schedule.
         weight_decay: Decoupled weight decay.
     """
