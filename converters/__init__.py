@@ -12,20 +12,20 @@ from importlib import import_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from converters.data.dataset import Pictures
-    from converters.pipeline import Outcome, convert, load_pictures
+    from converters.data.dataset import Examples
+    from converters.pipeline import Outcome, convert, load_examples
     from converters.recipe import Recipe, load_recipe
 
 _HOMES = {
+    "Examples": "data.dataset",
     "Outcome": "pipeline",
-    "Pictures": "data.dataset",
     "Recipe": "recipe",
     "convert": "pipeline",
-    "load_pictures": "pipeline",
+    "load_examples": "pipeline",
     "load_recipe": "recipe",
 }
 
-__all__ = ["Outcome", "Pictures", "Recipe", "convert", "load_pictures", "load_recipe"]
+__all__ = ["Examples", "Outcome", "Recipe", "convert", "load_examples", "load_recipe"]
 
 
 def __getattr__(name: str) -> object:

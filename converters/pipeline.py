@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters.data.dataset import DATA, DataRecord, Pictures, load_record, load_split
+from converters.data.dataset import DATA, DataRecord, Examples, load_record, load_split
 from converters.distill.answers import ANSWERS
 from converters.distill.student import STUDENT
 from converters.distill.teacher import TEACHER
@@ -92,7 +92,7 @@ def convert(recipe: Recipe, output: Path, work: Path, report: Reporter | None = 
         return Outcome(output, bundle.digest, paths["report.md"], data, figures)
 
 
-def load_pictures(work: Path, split: str) -> Pictures:
+def load_examples(work: Path, split: str) -> Examples:
     """Return a split (`train`, `validation` or `test`) of the data that a conversion used.
 
     Args:

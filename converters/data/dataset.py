@@ -1,4 +1,4 @@
-"""The data step: read every picture once, preprocess its pixels, split, and keep the result on disk."""
+"""The data step: decode every item once, split, and keep the result on disk."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ class DataRecord:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Examples:
     """One split.
 
     Attributes:
-        pixels: `(N, H, W, C) uint8`, after the picture half of the preprocessing.
+        items: `(N, H, W, C) uint8` pictures, after the first half of the preprocessing.
         labels: `(N,) int64` class indices.
     """
 
-    pixels: NDArray[np.uint8]
+    items: NDArray[np.uint8]
     labels: NDArray[np.int64]
 
 
-def load_split(needs: Mapping[str, Path], split: str) -> Pictures:
+def load_split(needs: Mapping[str, Path], split: str) -> Examples:
     """Return one split of what the data step made."""
     with np.load(needs["splits.npz"]) as arrays:
         chosen = arrays["split"] == SPLITS.index(split)
         rows, labels = arrays["row"][chosen], arrays["label"][chosen]
-    pixels = np.load(needs["pixels.npy"], mmap_mode="r")
-    return Pictures(np.asarray(pixels[rows]), labels.astype(np.int64))
+    items = np.load(needs["items.npy"], mmap_mode="r")
+    return Examples(np.asarray(items[rows]), labels.astype(np.int64))
 
 
 def load_record(needs: Mapping[str, Path]) -> DataRecord:
@@ -91,8 +91,8 @@ def _settings(recipe: Recipe) -> object:
 
 def _run(context: Context) -> None:
     recipe = context.recipe
-    chosen = [(source, _choose(source, split, recipe)) for source, split in sources(recipe)]
-    classes = sorted({item.label for _, items in chosen for item in items})
+    found = [(source, _choose(source, split, recipe)) for source, split in sources(recipe)]
+    classes = sorted({item.label for _, mine in found for item in mine})
     if len(classes) < 2:
         raise DataError(
             "the data has one class",
@@ -100,19 +100,19 @@ def _run(context: Context) -> None:
             expected="at least two class folders",
             next_step="check data.path in the recipe",
         )
-    total = sum(len(items) for _, items in chosen)
+    total = sum(len(mine) for _, mine in found)
     input_ = recipe.input
-    pixels = np.lib.format.open_memmap(
-        context.give("pixels.npy"), "w+", np.uint8, (total, input_.height, input_.width, input_.channels)
+    items = np.lib.format.open_memmap(
+        context.give("items.npy"), "w+", np.uint8, (total, input_.height, input_.width, input_.channels)
     )
-    reader = _Reader(Preprocessor(input_.steps()), pixels)
+    reader = _Reader(Preprocessor(input_.steps()), items)
     with context.report.bar("reading pictures", total) as bar:
-        for source, items in chosen:
+        for source, mine in found:
             with source.reading() as opened:
-                for item in items:
+                for item in mine:
                     reader.read(opened, item)
                     bar.advance()
-    pixels.flush()
+    items.flush()
     _check_unreadable(reader.unreadable, total, recipe.data.max_unreadable)
     _write(context, reader, classes, recipe)
 
@@ -120,9 +120,9 @@ def _run(context: Context) -> None:
 class _Reader:
     """Decodes pictures into rows and remembers what each row is."""
 
-    def __init__(self, preprocess: Preprocessor, pixels: NDArray[np.uint8]) -> None:
+    def __init__(self, preprocess: Preprocessor, rows: NDArray[np.uint8]) -> None:
         self._preprocess = preprocess
-        self._pixels = pixels
+        self._into = rows
         self.rows: list[int] = []
         self.items: list[Item] = []
         self.digests: list[str] = []
@@ -132,7 +132,7 @@ class _Reader:
         row = len(self.rows) + len(self.unreadable)
         try:
             content = source.read(item)
-            self._pixels[row] = self._preprocess.pixels(content)
+            self._into[row] = self._preprocess.item(content)
         except InputError as error:
             self.unreadable.append(f"{item.name}: {error}")
             return
@@ -213,4 +213,4 @@ def check_classes(given: int, record: DataRecord, who: str) -> None:
         )
 
 
-DATA = Step("data", (), ("pixels.npy", "splits.npz", "data.json"), _settings, _run)
+DATA = Step("data", (), ("items.npy", "splits.npz", "data.json"), _settings, _run)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from converters.data.dataset import Pictures, item_digests, load_record, load_split
+from converters.data.dataset import Examples, item_digests, load_record, load_split
 from converters.distill.compute import resolved
 from converters.distill.stored import read_stored, stored_for
 from converters.distill.teacher import ARCHIVE, RECORD, load_members, load_teacher_record
@@ -39,7 +39,7 @@ def training_views(context: Context) -> Views:
     """Return the views of the training split that teacher and student share."""
     recipe, training = context.recipe, load_split(context.needs, "train")
     blend = Blend(recipe.student.mixup, recipe.student.cutmix)
-    return Views(training.pixels, training.labels, recipe.augment, blend, recipe.seed)
+    return Views(training.items, training.labels, recipe.augment, blend, recipe.seed)
 
 
 def load_views(path: Path) -> torch.Tensor:
@@ -99,7 +99,7 @@ class _Asked:
     def view(self, views: Views, number: int) -> NDArray[np.float32]:
         parts = []
         for chunk in views.chunks(number):
-            items = Pictures(chunk.items, chunk.labels)
+            items = Examples(chunk.items, chunk.labels)
             parts.append(logits(self._answer, items, self._preprocess))
         return np.concatenate(parts)
 
@@ -154,7 +154,7 @@ def _cached(context: Context, view: int, answer: Callable[[], NDArray[np.float32
 
 ANSWERS = Step(
     "answers",
-    ("pixels.npy", "splits.npz", "data.json", ARCHIVE, RECORD),
+    ("items.npy", "splits.npz", "data.json", ARCHIVE, RECORD),
     (VIEWS, PLAIN),
     _settings,
     _run,

@@ -84,7 +84,7 @@ def _run(context: Context) -> None:
 
 STUDENT = Step(
     "student",
-    ("pixels.npy", "splits.npz", "data.json", ARCHIVE, VIEWS),
+    ("items.npy", "splits.npz", "data.json", ARCHIVE, VIEWS),
     ("student.pt", "history.json"),
     _settings,
     _run,

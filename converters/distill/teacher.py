@@ -165,7 +165,7 @@ def _trained(context: Context) -> tuple[nn.Module, tuple[Epoch, ...]]:
     module = build(network, len(record.classes), recipe)
     training = load_split(context.needs, "train")
     course = Course(
-        Views(training.pixels, training.labels, recipe.augment, Blend(), recipe.seed),
+        Views(training.items, training.labels, recipe.augment, Blend(), recipe.seed),
         None,
         load_split(context.needs, "validation"),
         Preprocessor(recipe.input.steps()),
@@ -217,4 +217,4 @@ def _check(context: Context, name: str, data: bytes) -> None:
     check_classes(given.shape[1], record, "teacher")
 
 
-TEACHER = Step("teacher", ("pixels.npy", "splits.npz", "data.json"), (ARCHIVE, RECORD), _settings, _run)
+TEACHER = Step("teacher", ("items.npy", "splits.npz", "data.json"), (ARCHIVE, RECORD), _settings, _run)

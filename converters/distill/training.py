@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from converters.data.dataset import Pictures
+from converters.data.dataset import Examples
 from converters.distill.compute import arithmetic, device, laid_out
 from converters.distill.optimization import average_of, optimization
 from converters.distill.views import Chunk, Views
@@ -72,7 +72,7 @@ class Course:
 
     views: Views
     cycle: int | None
-    validation: Pictures
+    validation: Examples
     preprocess: Preprocessor
     how: Training
     seed: int
@@ -143,13 +143,13 @@ def train(
 
 
 def logits(
-    network: Callable[[torch.Tensor], torch.Tensor], pictures: Pictures, preprocess: Preprocessor
+    network: Callable[[torch.Tensor], torch.Tensor], pictures: Examples, preprocess: Preprocessor
 ) -> NDArray[np.float32]:
     """Return `(N, classes) float32` logits of a split, without augmentation."""
     parts = []
     with torch.no_grad():
         for start in range(0, len(pictures.labels), _EVALUATION_BATCH):
-            batch = preprocess.tensors(pictures.pixels[start : start + _EVALUATION_BATCH])
+            batch = preprocess.tensors(pictures.items[start : start + _EVALUATION_BATCH])
             parts.append(network(torch.from_numpy(batch)).numpy())
     return np.concatenate(parts)
 

@@ -93,7 +93,7 @@ def _run(context: Context) -> None:
     recipe = context.recipe
     validation = load_split(context.needs, "validation")
     order = np.random.default_rng(recipe.seed).permutation(len(validation.labels))
-    chosen = validation.pixels[order[: recipe.quantize.calibration_items]]
+    chosen = validation.items[order[: recipe.quantize.calibration_items]]
     tensors = Preprocessor(recipe.input.steps()).tensors(chosen)
     log = context.scratch / "quantize.log"
     with context.report.bar("quantizing", 2) as bar:
@@ -112,7 +112,7 @@ def _run(context: Context) -> None:
 
 QUANTIZE = Step(
     "quantize",
-    ("pixels.npy", "splits.npz", "fp32.onnx", "fp32.tflite"),
+    ("items.npy", "splits.npz", "fp32.onnx", "fp32.tflite"),
     ("int8.onnx", "int8.tflite"),
     _settings,
     _run,

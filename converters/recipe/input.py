@@ -65,6 +65,8 @@ class Augment:
         shear: Largest slant, as a share of the height, either way.
         shift: Largest move, as a share of the side, either way.
         flip: Mirror half of the pictures left to right.
+        crop: Largest move in whole pixels, either way; what comes in mirrors the inside.
+        cutout: Side in pixels of a grey square laid on each picture; 0 lays none.
         fade: Largest loss of contrast against white, as a share: thin or pale strokes.
         dim: Largest loss of brightness, as a share: grey paper, dark rooms.
     """
@@ -76,5 +78,7 @@ class Augment:
     shear: float = 0.0
     shift: float = 0.0
     flip: bool = False
+    crop: int = 0
+    cutout: int = 0
     fade: float = 0.0
     dim: float = 0.0

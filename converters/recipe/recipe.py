@@ -25,7 +25,7 @@ class Recipe:
         version: Its version.
         licence: Licence of the result.
         intended_use: What it is for.
-        data: Pictures.
+        data: Training data.
         input: Preprocessing.
         teacher: What to learn from.
         student: What to ship.

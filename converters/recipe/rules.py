@@ -26,8 +26,10 @@ def check_recipe(recipe: Recipe) -> None:
     require(0 <= recipe.seed < 2**31, "seed", recipe.seed, f"0 to {2**31 - 1}")
     items = recipe.quantize.calibration_items
     require(items > 0, "quantize.calibration_items", items, "1 or more")
+    shorter = min(recipe.input.height, recipe.input.width)
+    limits = {"rotate": 180, "crop": shorter - 1, "cutout": shorter}
     for name, value in encode(recipe.augment).items():
-        most = 180 if name == "rotate" else 1
+        most = limits.get(name, 1)
         require(0 <= value <= most, f"augment.{name}", value, f"0 to {most}")
     _check_data(recipe.data)
     _check_input(recipe.input)

@@ -89,7 +89,7 @@ def _run(context: Context) -> None:
 
 CALIBRATE = Step(
     "calibrate",
-    ("pixels.npy", "splits.npz", "data.json", "student.pt"),
+    ("items.npy", "splits.npz", "data.json", "student.pt"),
     ("calibration.json",),
     lambda recipe: {"input": encode(recipe.input)},
     _run,

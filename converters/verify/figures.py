@@ -146,7 +146,7 @@ def _run(context: Context) -> None:
     network = load_student(recipe, len(record.classes), context.needs["student.pt"])
     teacher = teacher_answers(context.needs[PLAIN], "test").argmax(1)
     reference = Reference(test.labels, teacher, logits(network, test, preprocess))
-    tensors = preprocess.tensors(test.pixels)
+    tensors = preprocess.tensors(test.items)
     variants: list[VariantFigures] = []
     named: dict[str, NDArray[np.int64]] = {}
     with context.report.bar("verifying variants", len(ARTIFACTS)) as bar:
@@ -186,7 +186,7 @@ def _figures(context: Context, artifact: Artifact, compared: dict[str, Any]) -> 
 VERIFY = Step(
     "verify",
     (
-        "pixels.npy",
+        "items.npy",
         "splits.npz",
         "data.json",
         RECORD,

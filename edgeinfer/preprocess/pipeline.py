@@ -16,9 +16,9 @@ from edgeinfer.errors import EngineUnavailable, InputError
 class Preprocessor:
     """Runs preprocessing steps in two halves that training can tell apart.
 
-    The first half turns one picture into pixels of the model's size; the second turns pixels into
-    tensors, for many at once, so that a converter can keep the pixels and augment them. Both halves
-    give the same values one by one and in batches.
+    The first half decodes one source to an item of a fixed size (the pixels of a picture); the second
+    turns items into tensors, for many at once, so that a converter can keep the items and augment
+    them. Both halves give the same values one by one and in batches.
     """
 
     def __init__(self, steps: Sequence[PreprocessStep]) -> None:
@@ -32,7 +32,7 @@ class Preprocessor:
         """Whether there are steps that start from a picture."""
         return self._decode is not None
 
-    def pixels(self, source: object) -> NDArray[np.uint8]:
+    def item(self, source: object) -> NDArray[np.uint8]:
         """Decode, resize and crop one picture.
 
         Args:
@@ -57,16 +57,16 @@ class Preprocessor:
         result: NDArray[np.uint8] = picture.pixels(image)
         return result
 
-    def tensors(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def tensors(self, items: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scale, normalize and lay out a batch.
 
         Args:
-            pixels: `(N, H, W, C) uint8`.
+            items: `(N, H, W, C) uint8`.
 
         Returns:
             `(N, C, H, W)` or `(N, H, W, C)` float32, contiguous, every operation rounded to float32.
         """
-        values: NDArray[np.float32] = pixels.astype(np.float32)
+        values: NDArray[np.float32] = items.astype(np.float32)
         for step in self._values:
             if isinstance(step, Scale):
                 values = values * np.float32(step.factor) + np.float32(step.offset)
@@ -79,7 +79,7 @@ class Preprocessor:
 
     def __call__(self, source: Any) -> NDArray[np.float32]:
         """Run all steps on one picture; return the tensor with a batch axis of 1."""
-        return self.tensors(self.pixels(source)[None])
+        return self.tensors(self.item(source)[None])
 
 
 def _picture_room() -> ModuleType:

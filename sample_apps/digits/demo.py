@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 import edgeinfer as ei
-from converters import convert, load_pictures, load_recipe
+from converters import convert, load_examples, load_recipe
 from converters.progress import reporter
 from edgeinfer.host import output_to
 
@@ -43,7 +43,7 @@ def main() -> None:
 
 def _table() -> Table:
     """Return accuracy and speed of every variant, measured now, through the public API, on the test split."""
-    test = load_pictures(WORK, "test")
+    test = load_examples(WORK, "test")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("variant", "engine"):
         table.add_column(title, no_wrap=True)
@@ -54,7 +54,7 @@ def _table() -> Table:
     for variant in variants:
         with output_to(BUILD / "engines.log"):
             model = ei.load(BUNDLE, variant=variant.id)
-        answers = list(model.predict_many(test.pixels))
+        answers = list(model.predict_many(test.items))
         right = sum(
             int(answer.label or -1) == label for answer, label in zip(answers, test.labels, strict=True)
         )

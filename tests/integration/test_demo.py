@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import edgeinfer as ei
-from converters import load_pictures
+from converters import load_examples
 from edgeinfer.bundle import encode
 
 ENGINE_OF = {"tflite": "litert", "onnx": "onnxruntime"}
@@ -50,17 +50,17 @@ def test_both_fp32_files_name_what_pytorch_names_on_the_whole_test_split(report)
 
 
 def test_what_the_bundle_states_is_what_both_engines_do(demo, manifest):
-    test = load_pictures(demo.folder / "build/demo/work", "test")
+    test = load_examples(demo.folder / "build/demo/work", "test")
     for variant in manifest.variants:
         model = ei.load(demo.bundle, variant=variant.id, engine=ENGINE_OF[variant.format])
-        named = [int(answer.label) for answer in model.predict_many(test.pixels)]
+        named = [int(answer.label) for answer in model.predict_many(test.items)]
         assert variant.accuracy.n == len(named)
         assert np.mean(named == test.labels) == pytest.approx(variant.accuracy.value)
         assert variant.accuracy.low < variant.accuracy.value < variant.accuracy.high
 
 
 def test_no_training_picture_is_in_the_bundle(demo, manifest):
-    train = load_pictures(demo.folder / "build/demo/work", "train").pixels
+    train = load_examples(demo.folder / "build/demo/work", "train").items
     seen = {picture.tobytes() for picture in train}
     assert len(seen) > 900
     with ei.open_bundle(demo.bundle) as bundle:

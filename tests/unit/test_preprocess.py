@@ -38,7 +38,7 @@ def test_every_way_to_hand_in_a_picture_gives_the_same_pixels(tmp_path):
         pixels,
         memoryview(encoded(image)),
     ):
-        np.testing.assert_array_equal(preprocess.pixels(source), pixels)
+        np.testing.assert_array_equal(preprocess.item(source), pixels)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -57,16 +57,16 @@ def test_exif_orientation_is_honoured(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(Image.fromarray(np.ascontiguousarray(stored)), exif=exif)
-    np.testing.assert_array_equal(Preprocessor((Decode("RGB"),)).pixels(data), upright)
+    np.testing.assert_array_equal(Preprocessor((Decode("RGB"),)).item(data), upright)
 
 
 def test_transparency_lies_on_the_declared_background():
     clear = np.zeros((2, 2, 4), np.uint8)
     clear[0, 0] = (10, 20, 30, 255)
     data = encoded(Image.fromarray(clear))
-    assert Preprocessor((Decode("RGB"),)).pixels(data)[1, 1].tolist() == [255, 255, 255]
-    assert Preprocessor((Decode("RGB", background=7),)).pixels(data)[1, 1].tolist() == [7, 7, 7]
-    assert Preprocessor((Decode("RGB"),)).pixels(data)[0, 0].tolist() == [10, 20, 30]
+    assert Preprocessor((Decode("RGB"),)).item(data)[1, 1].tolist() == [255, 255, 255]
+    assert Preprocessor((Decode("RGB", background=7),)).item(data)[1, 1].tolist() == [7, 7, 7]
+    assert Preprocessor((Decode("RGB"),)).item(data)[0, 0].tolist() == [10, 20, 30]
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGBA", "CMYK", "YCbCr", "I;16"])
@@ -78,7 +78,7 @@ def test_every_kind_of_pixel_is_brought_to_the_declared_colours(mode, color):
         image = Image.new("L", (3, 3), 200).convert("RGB").convert(mode if mode != "PA" else "P")
         image = image.convert("PA") if mode == "PA" else image
         image = Image.new("1", (3, 3), 1) if mode == "1" else image
-    pixels = Preprocessor((Decode(color),)).pixels(image)
+    pixels = Preprocessor((Decode(color),)).item(image)
     assert pixels.shape == (3, 3, 1 if color == "L" else 3)
     expected = 255 if mode == "1" else 200
     assert np.abs(pixels.astype(int) - expected).max() <= 4, "palettes are coarse"
@@ -86,25 +86,25 @@ def test_every_kind_of_pixel_is_brought_to_the_declared_colours(mode, color):
 
 def test_grey_is_itu_r_601_luma():
     pixels = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
-    assert Preprocessor((Decode("L"),)).pixels(pixels)[0, :, 0].tolist() == [76, 150, 29]
+    assert Preprocessor((Decode("L"),)).item(pixels)[0, :, 0].tolist() == [76, 150, 29]
 
 
 def test_squash_takes_the_whole_picture():
     pixels = np.zeros((10, 40, 1), np.uint8)
     pixels[:, 20:] = 200
-    out = Preprocessor((Decode("L"), Resize(4, 4, "squash", "box"))).pixels(pixels)
+    out = Preprocessor((Decode("L"), Resize(4, 4, "squash", "box"))).item(pixels)
     assert out[:, :, 0].tolist() == [[0, 0, 200, 200]] * 4
 
 
 def test_fit_crop_keeps_the_aspect_and_drops_the_ends():
     pixels = np.zeros((10, 40, 1), np.uint8)
     pixels[:, 15:25] = 200
-    out = Preprocessor((Decode("L"), Resize(4, 4, "fit-crop", "box"))).pixels(pixels)
+    out = Preprocessor((Decode("L"), Resize(4, 4, "fit-crop", "box"))).item(pixels)
     assert out[:, :, 0].tolist() == [[200] * 4] * 4
 
 
 def test_letterbox_keeps_the_aspect_and_fills():
-    out = Preprocessor((Decode("RGB"), Resize(8, 8, "letterbox", "bilinear", fill=9))).pixels(
+    out = Preprocessor((Decode("RGB"), Resize(8, 8, "letterbox", "bilinear", fill=9))).item(
         np.full((10, 40, 3), 200, np.uint8)
     )
     rows = [sorted(set(out[row].ravel().tolist())) for row in range(8)]
@@ -113,16 +113,16 @@ def test_letterbox_keeps_the_aspect_and_fills():
 
 def test_centre_crop_rounds_down_and_refuses_what_is_too_small():
     pixels = gradient(5, 6, 1)
-    out = Preprocessor((Decode("L"), CenterCrop(2, 3))).pixels(pixels)
+    out = Preprocessor((Decode("L"), CenterCrop(2, 3))).item(pixels)
     np.testing.assert_array_equal(out, pixels[1:3, 1:4])
     with pytest.raises(InputError, match=r"found 6 x 5; put a resize step before"):
-        Preprocessor((Decode("L"), CenterCrop(6, 6))).pixels(pixels)
+        Preprocessor((Decode("L"), CenterCrop(6, 6))).item(pixels)
 
 
 @pytest.mark.parametrize("kind", ["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"])
 def test_every_filter_shrinks_and_grows_a_plain_picture_to_itself(kind):
     for size in (3, 17):
-        out = Preprocessor((Decode("L"), Resize(size, size, "squash", kind))).pixels(
+        out = Preprocessor((Decode("L"), Resize(size, size, "squash", kind))).item(
             np.full((9, 9), 77, np.uint8)
         )
         assert set(out.ravel().tolist()) == {77}
@@ -142,7 +142,7 @@ def test_one_by_one_is_the_same_as_in_a_batch():
     steps = (Decode("RGB"), Resize(4, 4, "squash", "bilinear"), Scale(1 / 255), Layout("CHW"))
     preprocess = Preprocessor(steps)
     pictures = [np.roll(gradient(9, 8), shift, 0) for shift in range(5)]
-    batch = preprocess.tensors(np.stack([preprocess.pixels(each) for each in pictures]))
+    batch = preprocess.tensors(np.stack([preprocess.item(each) for each in pictures]))
     np.testing.assert_array_equal(batch, np.concatenate([preprocess(each) for each in pictures]))
 
 
@@ -168,7 +168,7 @@ def test_one_by_one_is_the_same_as_in_a_batch():
 )
 def test_what_is_no_picture_is_refused(source, error, message):
     with pytest.raises(error) as caught:
-        Preprocessor((Decode("RGB"),)).pixels(source)
+        Preprocessor((Decode("RGB"),)).item(source)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -178,11 +178,11 @@ def test_a_picture_cut_anywhere_is_refused_or_whole(kind):
     """Some formats end in bytes that hold no pixels; cut there, the picture is still itself."""
     image = Image.fromarray(gradient(16, 16))
     data = encoded(image, kind)
-    whole = Preprocessor((Decode("RGB"),)).pixels(data)
+    whole = Preprocessor((Decode("RGB"),)).item(data)
     refused = 0
     for end in range(0, len(data), max(1, len(data) // 60)):
         try:
-            pixels = Preprocessor((Decode("RGB"),)).pixels(data[:end])
+            pixels = Preprocessor((Decode("RGB"),)).item(data[:end])
         except DecodeError:
             refused += 1
         else:
@@ -202,10 +202,10 @@ import numpy
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 data = sys.stdin.buffer.read()
 preprocess = Preprocessor((Decode("L"),))
-preprocess.pixels(numpy.zeros((2, 2), numpy.uint8))
+preprocess.item(numpy.zeros((2, 2), numpy.uint8))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    preprocess.pixels(data)
+    preprocess.item(data)
 except DecodeError as error:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, error)
 """
@@ -225,8 +225,8 @@ except DecodeError as error:
 
 def test_the_limit_is_the_declared_one():
     with pytest.raises(DecodeError, match="found 5 x 5 pixels"):
-        Preprocessor((Decode("L", max_pixels=24),)).pixels(np.zeros((5, 5), np.uint8))
-    assert Preprocessor((Decode("L", max_pixels=25),)).pixels(np.zeros((5, 5), np.uint8)).shape == (5, 5, 1)
+        Preprocessor((Decode("L", max_pixels=24),)).item(np.zeros((5, 5), np.uint8))
+    assert Preprocessor((Decode("L", max_pixels=25),)).item(np.zeros((5, 5), np.uint8)).shape == (5, 5, 1)
 
 
 @given(

@@ -100,5 +100,5 @@ def test_every_filter_and_mode_is_what_the_page_says(source, target, kind, mode)
     for channels, color in ((1, "L"), (3, "RGB")):
         pixels = generator.integers(0, 256, (*source, channels), dtype=np.uint8)
         step = Resize(*target, mode, kind, fill=9)
-        got = Preprocessor((Decode(color), step)).pixels(pixels)
+        got = Preprocessor((Decode(color), step)).item(pixels)
         np.testing.assert_array_equal(got, reference(pixels, step))

@@ -76,7 +76,7 @@ def test_a_zip_is_read_like_the_folder_it_holds(tmp_path):
     assert zipped == folder
     for split in ("train", "validation", "test"):
         ours, theirs = load_split(files, split), load_split(zipped_files, split)
-        assert sorted(ours.pixels[:, 0, 0, 0]) == sorted(theirs.pixels[:, 0, 0, 0])
+        assert sorted(ours.items[:, 0, 0, 0]) == sorted(theirs.items[:, 0, 0, 0])
 
 
 def test_equal_content_is_never_in_two_splits_and_given_test_pictures_never_train(tmp_path):
@@ -86,7 +86,7 @@ def test_equal_content_is_never_in_two_splits_and_given_test_pictures_never_trai
     for value in range(6):
         write(tmp_path / "held" / "ab"[value % 2] / f"{value}.png", value)
     files, record = run_data(tmp_path, test_path="held", validation=0.2)
-    values = {split: set(load_split(files, split).pixels[:, 0, 0, 0].tolist()) for split in record.splits}
+    values = {split: set(load_split(files, split).items[:, 0, 0, 0].tolist()) for split in record.splits}
     assert values["test"] == set(range(6))
     assert not values["train"] & values["test"]
     assert not values["train"] & values["validation"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import timeit
+
 import numpy as np
 import torch
 
@@ -26,7 +28,16 @@ def test_no_augmentation_changes_nothing_and_never_the_original():
 
 def test_augmentation_is_the_same_for_the_same_seed():
     how = Augment(
-        rotate=10, zoom_in=0.1, zoom_out=0.2, stretch=0.1, shear=0.1, shift=0.2, flip=True, fade=0.3
+        rotate=10,
+        crop=2,
+        cutout=2,
+        zoom_in=0.1,
+        zoom_out=0.2,
+        stretch=0.1,
+        shear=0.1,
+        shift=0.2,
+        flip=True,
+        fade=0.3,
     )
     first, again, other = (augment(PIXELS, how, generator(seed)) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
@@ -53,6 +64,42 @@ def test_dimming_darkens_all_of_a_picture_and_no_further_than_told():
     assert np.ptp(out, axis=(1, 2)).max() == 0
     assert 120 <= out.min() < 130
     assert 190 < out.max() <= 200
+
+
+def test_a_crop_is_reflection_padding_and_a_random_window():
+    pad, many = 3, np.repeat(PIXELS, 60, axis=0)
+    padded = np.pad(PIXELS, ((0, 0), (pad, pad), (pad, pad), (0, 0)), "reflect")
+    seen = set()
+    for at, each in enumerate(augment(many, Augment(crop=pad), generator())):
+        windows = {
+            (down, across): padded[at // 60, down : down + 6, across : across + 5]
+            for down in range(2 * pad + 1)
+            for across in range(2 * pad + 1)
+        }
+        seen.update(place for place, window in windows.items() if np.array_equal(window, each))
+        assert any(np.array_equal(window, each) for window in windows.values())
+    assert {down for down, _ in seen} == {across for _, across in seen} == set(range(2 * pad + 1))
+
+
+def test_cutout_greys_one_square_that_may_stand_over():
+    out = augment(np.zeros((300, 6, 5, 3), np.uint8), Augment(cutout=3), generator())
+    areas = set()
+    for picture in out:
+        rows, columns = np.nonzero(picture[:, :, 0])
+        area = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+        assert len(rows) == area, "a rectangle"
+        assert set(picture[rows, columns].ravel().tolist()) == {128}
+        areas.add(int(area))
+    assert areas == {4, 6, 9}
+
+
+def test_crop_and_flip_of_a_cifar_batch_take_at_most_a_millisecond_each():
+    """The best of many: the machine is shared."""
+    batch = np.random.default_rng(0).integers(0, 256, (128, 32, 32, 3), dtype=np.uint8)
+    for how in (Augment(crop=4), Augment(flip=True), Augment(cutout=8)):
+        assert (
+            min(timeit.repeat(lambda how=how: augment(batch, how, generator()), number=1, repeat=80)) < 1e-3
+        )
 
 
 def test_golden_pictures_are_synthetic_distinct_and_the_same_each_time():
