@@ -6,7 +6,7 @@ Names do not tell: each exporter has its own. Equal values do, whatever the layo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,10 @@ class TfliteActivations:
         self._interpreter.set_tensor(self._input_at, np.ascontiguousarray(own))
         self._interpreter.invoke()
         return {self._names[at]: self._interpreter.get_tensor(at) for at in self._floats}
+
+    def outputs_of(self, operators: Collection[str]) -> list[str]:
+        """Return the first output of every operator of these kinds, in the order in which they run."""
+        return [self._names[int(op["outputs"][0])] for op in self._ops if op["op_name"] in operators]
 
     def moved_from(self) -> dict[str, str]:
         """Return, per tensor that an operator only moved or padded, the tensor it took."""
