@@ -2,6 +2,7 @@
 
 Invariants of a work folder, kept across a kill at any instant:
 * `<step>/` holds the step's artifacts and `done.json`, and appears by one rename when they are whole;
+  an artifact is a file, or a folder where how many files there are is known only when the step ran;
 * a step is skipped only when `done.json` names the same key: its name, its part of the recipe, the
   digests of what it needs and the versions of its tools; and its artifacts still have their digests;
 * `<step>.running/` is the scratch of a step that has not ended: checkpoints in it are used again
@@ -31,7 +32,7 @@ class Context:
 
     Attributes:
         recipe: The recipe.
-        needs: Files by artifact name, made by earlier steps.
+        needs: Files and folders by artifact name, made by earlier steps.
         scratch: Folder for its own files; what it gives is written there under the artifact's name.
         report: Where to say what it does.
         cache: Folder of results by content that conversions side by side share; may be deleted at any time.
@@ -70,7 +71,7 @@ class Step:
 def run_steps(
     steps: Sequence[Step], recipe: Recipe, work: Path, report: Reporter, tools: Mapping[str, str]
 ) -> dict[str, Path]:
-    """Run what is not up to date and return every artifact's file by name.
+    """Run what is not up to date and return every artifact's file or folder by name.
 
     Args:
         steps: In an order in which each needs only what earlier ones give.
@@ -159,7 +160,7 @@ def _up_to_date(folder: Path, key: str, step: Step) -> dict[str, str] | None:
 
 
 def _record(folder: Path, key: str, step: Step) -> dict[str, str] | None:
-    """Return the digests of a folder's artifacts if they are whole and of this key."""
+    """Return the digests of a step's artifacts if they are whole and of this key."""
     try:
         done = json.loads((folder / "done.json").read_text())
         artifacts = {name: _digest(folder / name) for name in step.gives}
@@ -211,5 +212,10 @@ def _remove(path: Path) -> None:
 
 
 def _digest(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file, or of the list of a folder's files with theirs."""
+    if path.is_dir():
+        files = sorted(each for each in path.rglob("*") if each.is_file())
+        listed = {each.relative_to(path).as_posix(): _digest(each) for each in files}
+        return hashlib.sha256(canonical_json(listed)).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

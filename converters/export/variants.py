@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from converters.data.dataset import DataRecord, load_record
+from converters.export.artifacts import MODELS, Artifact, load_artifacts
 from converters.export.float_models import INPUT, OUTPUT
 from converters.recipe import Recipe
 from converters.steps import Context, Step
@@ -42,35 +40,15 @@ _IR_SINCE = {**dict.fromkeys((8, 9), "1.17"), 10: "1.18", 11: "1.23", **dict.fro
 _TFLITE_SINCE = {"ai-edge-litert": "2.1", "tflite-runtime": "2.14", "tensorflow": "2.14"}
 
 
-@dataclass(frozen=True)
-class Artifact:
-    """One model file of a conversion."""
-
-    id: str
-    file: str
-    format: Literal["onnx", "tflite"]
-    precision: Literal["fp32", "int8"]
-    engine: str
-
-
-# In the order in which a device should try them.
-ARTIFACTS = (
-    Artifact("tflite-int8", "int8.tflite", "tflite", "int8", "litert"),
-    Artifact("onnx-int8", "int8.onnx", "onnx", "int8", "onnxruntime"),
-    Artifact("tflite-fp32", "fp32.tflite", "tflite", "fp32", "litert"),
-    Artifact("onnx-fp32", "fp32.onnx", "onnx", "fp32", "onnxruntime"),
-)
-
-
 def draft_manifest(
-    recipe: Recipe, record: DataRecord, files: Mapping[str, Path], blobs: BlobSet, temperature: float
+    recipe: Recipe, record: DataRecord, models: Path, blobs: BlobSet, temperature: float
 ) -> Manifest:
     """Return a manifest that can be loaded, without measurements, golden outputs or lineage.
 
     Args:
         recipe: The recipe.
         record: The data's classes.
-        files: Model files by artifact name.
+        models: Folder of model files.
         blobs: Receives the model files.
         temperature: Of the softmax.
 
@@ -96,7 +74,7 @@ def draft_manifest(
                 postprocess=(Softmax(temperature), TopK(min(recipe.top, classes))),
             ),
         ),
-        variants=tuple(_variant(each, files[each.file], blobs) for each in ARTIFACTS),
+        variants=tuple(_variant(each, models / each.file, blobs) for each in load_artifacts(models)),
     )
 
 
@@ -145,13 +123,13 @@ def _onnx_needs(path: Path) -> tuple[int, dict[str, str]]:
 def _run(context: Context) -> None:
     blobs = BlobSet()
     record = load_record(context.needs)
-    manifest = draft_manifest(context.recipe, record, context.needs, blobs, temperature=1.0)
+    manifest = draft_manifest(context.recipe, record, context.needs[MODELS], blobs, temperature=1.0)
     write_bundle(context.give("draft.eib"), manifest, blobs)
 
 
 DRAFT = Step(
     "draft",
-    ("data.json", *(each.file for each in ARTIFACTS)),
+    ("data.json", MODELS),
     ("draft.eib",),
     lambda recipe: {"input": encode(recipe.input), "top": recipe.top, "name": recipe.name},
     _run,

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from converters.data.dataset import DataRecord, load_record
 from converters.distill.teacher import RECORD, load_teacher_record
+from converters.export.artifacts import MODELS, Artifact, load_artifacts
 from converters.export.float_models import INPUT, OUTPUT
-from converters.export.variants import ARTIFACTS, Artifact, draft_manifest
+from converters.export.variants import draft_manifest
 from converters.package.golden import CASES, ORIGIN, golden_pictures
 from converters.package.report import Report
 from converters.quiet import logged
@@ -52,12 +53,12 @@ def _run(context: Context) -> None:
     context.give("report.json").write_bytes(report.json())
     context.give("report.md").write_bytes(report.markdown())
     blobs = BlobSet()
-    draft = draft_manifest(recipe, record, context.needs, blobs, fitted.temperature)
+    draft = draft_manifest(recipe, record, context.needs[MODELS], blobs, fitted.temperature)
     golden, tensors = _golden(recipe, blobs)
-    log = context.scratch / "package.log"
-    with context.report.bar("packing", len(ARTIFACTS)) as bar:
+    artifacts, log = load_artifacts(context.needs[MODELS]), context.scratch / "package.log"
+    with context.report.bar("packing", len(artifacts)) as bar:
         variants = []
-        for artifact, variant in zip(ARTIFACTS, draft.variants, strict=True):
+        for artifact, variant in zip(artifacts, draft.variants, strict=True):
             with logged(log):
                 outputs = variant_logits(context.needs["draft.eib"], artifact.id, tensors)
             variants.append(_measured(variant, artifact, figures, _stored(outputs, blobs), outputs))
@@ -95,7 +96,7 @@ def _measured(
 ) -> Variant:
     own = next(each for each in figures.variants if each.id == variant.id)
     largest = float(np.abs(outputs).max())
-    step = own.logit_range / 255 if artifact.precision == "int8" else 0.0
+    step = own.logit_range / 255 if artifact.method else 0.0
     return replace(
         variant,
         golden_outputs={OUTPUT: golden},
@@ -128,7 +129,7 @@ PACKAGE = Step(
         "figures.json",
         "verdicts.json",
         "calibration.json",
-        *(each.file for each in ARTIFACTS),
+        MODELS,
     ),
     ("bundle.eib", "report.md", "report.json"),
     lambda recipe: encode(recipe.published()),

@@ -73,10 +73,13 @@ class Report:
             "",
             f"Accuracy on {self.figures.student_accuracy.n} test pictures that took no part in training, choosing or "
             "calibrating; intervals are Wilson's. One run is the median of many with batch 1 and one thread on "
-            f"{self.figures.variants[0].latency.machine}. The int8 files name the same class in "
-            f"{self.figures.int8_agreement:.2%} of the pictures.",
+            f"{self.figures.variants[0].latency.machine}.{self._int8_agreement()}",
         ]
         return "\n".join(rows)
+
+    def _int8_agreement(self) -> str:
+        share = self.figures.int8_agreement
+        return "" if share is None else f" The int8 files name the same class in {share:.2%} of the pictures."
 
     def _limits(self) -> str:
         rows = [

@@ -7,6 +7,7 @@ average that clips. Inputs and outputs stay float32, so that callers never see a
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.data.dataset import load_split
+from converters.export.artifacts import MODELS, Artifact, write_artifacts
 from converters.export.float_models import INPUT
 from converters.quiet import logged
 from converters.recipe import Recipe
@@ -95,25 +97,43 @@ def _run(context: Context) -> None:
     order = np.random.default_rng(recipe.seed).permutation(len(validation.labels))
     chosen = validation.items[order[: recipe.quantize.calibration_items]]
     tensors = Preprocessor(recipe.input.steps()).tensors(chosen)
-    log = context.scratch / "quantize.log"
+    log, models = context.scratch / "quantize.log", _fresh(context.give(MODELS))
     with context.report.bar("quantizing", 2) as bar:
         try:
             with logged(log):
-                quantize_onnx(context.needs["fp32.onnx"], tensors, context.scratch, context.give("int8.onnx"))
+                quantize_onnx(context.needs["fp32.onnx"], tensors, context.scratch, models / "int8.onnx")
             bar.advance(note="int8.onnx")
             with logged(log):
-                quantize_tflite(context.needs["fp32.tflite"], tensors, context.give("int8.tflite"))
+                quantize_tflite(context.needs["fp32.tflite"], tensors, models / "int8.tflite")
             bar.advance(note="int8.tflite")
         except Exception as error:  # both quantizers raise whatever their passes raise
             raise ConversionError(
                 f"quantizing the student failed ({error})", next_step=f"the whole story is in {log}"
             ) from error
+    for name in ("fp32.onnx", "fp32.tflite"):
+        shutil.copyfile(context.needs[name], models / name)
+    write_artifacts(models, _ARTIFACTS)
 
+
+def _fresh(folder: Path) -> Path:
+    """Return the folder empty: what a killed run left in it is no part of the result."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+# In the order in which a device should try them.
+_ARTIFACTS = (
+    Artifact("tflite-int8", "int8.tflite", "tflite", "int8", "litert", "static"),
+    Artifact("onnx-int8", "int8.onnx", "onnx", "int8", "onnxruntime", "static", "U8S8"),
+    Artifact("tflite-fp32", "fp32.tflite", "tflite", "fp32", "litert"),
+    Artifact("onnx-fp32", "fp32.onnx", "onnx", "fp32", "onnxruntime"),
+)
 
 QUANTIZE = Step(
     "quantize",
     ("items.npy", "splits.npz", "fp32.onnx", "fp32.tflite"),
-    ("int8.onnx", "int8.tflite"),
+    (MODELS,),
     _settings,
     _run,
 )

@@ -7,6 +7,7 @@ says of a variant holds for its file, its binding and its engine together.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from converters.distill.catalogue import parameters
 from converters.distill.student import load_student
 from converters.distill.teacher import RECORD, load_teacher_record
 from converters.distill.training import logits
+from converters.export.artifacts import MODELS, Artifact, load_artifacts, static_pairs
 from converters.export.float_models import INPUT, OUTPUT
-from converters.export.variants import ARTIFACTS, Artifact
 from converters.quiet import logged
 from converters.steps import Context, Step
 from edgeinfer.bundle import Latency, Proportion, decode, encode
@@ -52,6 +53,8 @@ class VariantFigures:
         latency: Time of one run.
         load_ms: Time to load it.
         memory_bytes: Growth of resident memory, if known.
+        types: Integer types of an ONNX file, activations before weights.
+        float_layers: Layers that were seen to compute in float in a quantized file.
     """
 
     id: str
@@ -66,6 +69,8 @@ class VariantFigures:
     latency: Latency
     load_ms: float
     memory_bytes: int | None = None
+    types: str | None = None
+    float_layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,8 @@ class Figures:
         student_accuracy: Top-1 of the PyTorch student.
         student_parameters: Its trainable values, batch norms folded.
         variants: One per model file.
-        int8_agreement: Share of test pictures on which the int8 files name the same class.
+        int8_agreement: Share of test pictures on which a quantized ONNX and a quantized TFLite file of the
+            same ranges name the same class, the least of all such pairs; None where there is none.
     """
 
     teacher_accuracy: Proportion
@@ -86,7 +92,7 @@ class Figures:
     student_accuracy: Proportion
     student_parameters: int
     variants: tuple[VariantFigures, ...]
-    int8_agreement: float
+    int8_agreement: float | None = None
 
 
 def proportion(hits: NDArray[np.bool_]) -> Proportion:
@@ -149,8 +155,9 @@ def _run(context: Context) -> None:
     tensors = preprocess.tensors(test.items)
     variants: list[VariantFigures] = []
     named: dict[str, NDArray[np.int64]] = {}
-    with context.report.bar("verifying variants", len(ARTIFACTS)) as bar:
-        for artifact in ARTIFACTS:
+    artifacts = load_artifacts(context.needs[MODELS])
+    with context.report.bar("verifying variants", len(artifacts)) as bar:
+        for artifact in artifacts:
             with logged(context.scratch / "verify.log"):
                 given = variant_logits(context.needs["draft.eib"], artifact.id, tensors)
             named[artifact.id] = given.argmax(1)
@@ -162,9 +169,14 @@ def _run(context: Context) -> None:
         student_accuracy=proportion(reference.student.argmax(1) == test.labels),
         student_parameters=parameters(network),
         variants=tuple(variants),
-        int8_agreement=float((named["tflite-int8"] == named["onnx-int8"]).mean()),
+        int8_agreement=_int8_agreement(artifacts, named),
     )
     context.give("figures.json").write_text(json.dumps(encode(figures), indent=2))
+
+
+def _int8_agreement(artifacts: Sequence[Artifact], named: Mapping[str, NDArray[np.int64]]) -> float | None:
+    shares = [float((named[one.id] == named[other.id]).mean()) for one, other in static_pairs(artifacts)]
+    return min(shares, default=None)
 
 
 def _figures(context: Context, artifact: Artifact, compared: dict[str, Any]) -> VariantFigures:
@@ -175,10 +187,12 @@ def _figures(context: Context, artifact: Artifact, compared: dict[str, Any]) -> 
         id=artifact.id,
         precision=artifact.precision,
         engine=runtime,
-        bytes=context.needs[artifact.file].stat().st_size,
+        bytes=(context.needs[MODELS] / artifact.file).stat().st_size,
         latency=Latency(timed.p50_us, runtime, timed.threads, processor()),
         load_ms=timed.load_ms,
         memory_bytes=timed.memory_bytes,
+        types=artifact.types,
+        float_layers=artifact.float_layers,
         **compared,
     )
 
@@ -193,7 +207,7 @@ VERIFY = Step(
         PLAIN,
         "student.pt",
         "draft.eib",
-        *(each.file for each in ARTIFACTS),
+        MODELS,
     ),
     ("figures.json",),
     lambda recipe: {"input": encode(recipe.input)},

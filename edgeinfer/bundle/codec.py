@@ -28,7 +28,7 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 LARGEST_INT = 2**53 - 1
 # Fields that tell the members of a union apart.
 _TAGS = ("op", "kind")
-_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", tuple: "a list"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,9 +133,9 @@ def _decode_union(kinds: tuple[Any, ...], value: object, where: str, dialect: Di
             raise _refusal(f"{where}.{tag}", found, "one of " + ", ".join(sorted(by_tag)), dialect)
         return _decode(by_tag[given], value, where, dialect)
     for kind in rest:
-        if type(value) is kind:
+        if type(value) in ((list, tuple) if typing.get_origin(kind) is tuple else (kind,)):
             return _decode(kind, value, where, dialect)
-    raise _refusal(where, value, " or ".join(_NAMES.get(kind, str(kind)) for kind in rest), dialect)
+    raise _refusal(where, value, " or ".join(_NAMES.get(typing.get_origin(kind) or kind, str(kind)) for kind in rest), dialect)
 
 
 def _decode_fields(kind: Any, value: object, where: str, dialect: Dialect) -> Any:

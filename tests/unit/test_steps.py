@@ -68,6 +68,28 @@ def test_a_harmed_artifact_is_made_again(tmp_path, harm):
     assert counted.runs == ["first", "second", "first"]
 
 
+@pytest.mark.parametrize("harm", ["none", "change", "remove", "add"])
+def test_a_folder_is_an_artifact_of_all_its_files(tmp_path, harm):
+    runs = []
+
+    def run(context: Context) -> None:
+        runs.append(1)
+        (context.give("models") / "deep").mkdir(parents=True)
+        (context.give("models") / "deep/a.txt").write_text("a")
+
+    steps = [Step("first", (), ("models",), lambda _: 0, run)]
+    files = run_steps(steps, RECIPE, tmp_path, Quiet(), {})
+    if harm == "change":
+        (files["models"] / "deep/a.txt").write_text("b")
+    elif harm == "remove":
+        (files["models"] / "deep/a.txt").unlink()
+    elif harm == "add":
+        (files["models"] / "b.txt").write_text("b")
+    run_steps(steps, RECIPE, tmp_path, Quiet(), {})
+    assert len(runs) == (1 if harm == "none" else 2)
+    assert [path.name for path in files["models"].rglob("*.txt")] == ["a.txt"]
+
+
 def test_scratch_is_kept_for_the_same_key_and_dropped_for_another(tmp_path):
     seen = []
 

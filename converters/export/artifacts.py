@@ -1,0 +1,82 @@
+"""The model files of a conversion, as data: one folder that the quantize step gives and later steps read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from edgeinfer.bundle import decode, encode
+from edgeinfer.host import atomic_file
+
+# Name of the artifact between steps: a folder that holds the model files and `artifacts.json`.
+MODELS = "models"
+_LIST = "artifacts.json"
+
+IntegerTypes = Literal["U8S8", "S8S8", "U8U8"]
+LayerPrecision = Literal["int8", "float"]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One model file of a conversion.
+
+    Attributes:
+        id: Variant id in the bundle.
+        file: Its name in the folder.
+        format: File format.
+        precision: Arithmetic of the bulk of its layers; `mixed` where some are kept in float on purpose.
+        engine: Name of the engine that runs it.
+        method: How it was quantized; None for a float file.
+        types: Integer types of an ONNX file, activations before weights.
+        layers: What each of the student's layers was seen to compute in, by layer, read from what the
+            engine executes and not from what was asked for; empty where nothing was quantized.
+    """
+
+    id: str
+    file: str
+    format: Literal["onnx", "tflite"]
+    precision: Literal["fp32", "fp16", "int8", "mixed"]
+    engine: str
+    method: Literal["static", "qat", "dynamic", "weight-only"] | None = None
+    types: IntegerTypes | None = None
+    layers: Mapping[str, LayerPrecision] = field(default_factory=dict)
+
+    @property
+    def float_layers(self) -> tuple[str, ...]:
+        """Layers that compute in float in a file that is quantized."""
+        return tuple(layer for layer, precision in self.layers.items() if precision == "float")
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """What `artifacts.json` holds, in the order in which a device should try them."""
+
+    artifacts: tuple[Artifact, ...]
+
+
+def write_artifacts(folder: Path, artifacts: Sequence[Artifact]) -> None:
+    """Write the list beside the model files; every one of them must lie there."""
+    missing = [each.file for each in artifacts if not (folder / each.file).is_file()]
+    assert not missing, f"{folder} lacks {missing}"
+    with atomic_file(folder / _LIST) as file:
+        file.write(json.dumps(encode(Artifacts(tuple(artifacts))), indent=2).encode())
+
+
+def load_artifacts(folder: Path) -> tuple[Artifact, ...]:
+    """Return the list of a folder of model files."""
+    return decode(Artifacts, json.loads((folder / _LIST).read_text()), where=_LIST).artifacts
+
+
+def static_pairs(artifacts: Sequence[Artifact]) -> list[tuple[Artifact, Artifact]]:
+    """Return each (ONNX, TFLite) pair quantized by one method from one set of ranges: those that must agree."""
+    return [
+        (one, other)
+        for one in artifacts
+        for other in artifacts
+        if (one.format, other.format) == ("onnx", "tflite")
+        and one.method == other.method
+        and one.method in ("static", "qat")
+    ]

@@ -1,0 +1,138 @@
+"""Static int8 ONNX (QDQ) from given ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from converters.export.artifacts import IntegerTypes
+from converters.quantize.ranges import Ranges
+
+_LOWEST = -3e38
+# Operators with weights: the layers that can be kept in float.
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+def quantize_onnx(
+    float_path: Path,
+    ranges: Ranges,
+    scratch: Path,
+    path: Path,
+    *,
+    types: IntegerTypes = "U8S8",
+    float_nodes: Collection[str] = (),
+    per_channel: bool = True,
+) -> None:
+    """Write an int8 file that takes and gives float32.
+
+    Its integers are the same for all `types`: they store them with another offset.
+
+    Args:
+        float_path: The fp32 file.
+        ranges: Of every float tensor of that file.
+        scratch: Folder for intermediate files.
+        path: Where to.
+        types: Activations before weights: U for uint8, S for int8.
+        float_nodes: Names of nodes with weights to keep in float.
+        per_channel: A scale per output channel of the weights, not per tensor.
+    """
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.calibrate import (
+        CalibrationMethod,
+        TensorData,
+        TensorsData,
+        save_tensors_data,
+    )
+
+    prepared, cache = scratch / "prepared.onnx", scratch / "ranges.json"
+    model = onnx.load(float_path)
+    barriers = _add_barriers(model, float_nodes)
+    onnx.save(model, prepared)
+    held = {
+        name: TensorData(lowest=np.float32(low), highest=np.float32(high))
+        for name, (low, high) in ranges.items()
+    }
+    save_tensors_data(TensorsData(CalibrationMethod.MinMax, held), cache)
+    unsigned = {"U": QuantType.QUInt8, "S": QuantType.QInt8}
+    options: dict[str, object] = {"QDQDisableWeightAdjustForInt32Bias": True}
+    if types[2] == "U":
+        options["TensorQuantOverrides"] = _offset_weights(model, float_nodes, per_channel)
+    quantize_static(
+        str(prepared),
+        str(path),
+        None,
+        quant_format=QuantFormat.QDQ,
+        per_channel=per_channel,
+        activation_type=unsigned[types[0]],
+        weight_type=unsigned[types[2]],
+        nodes_to_exclude=[*float_nodes, *barriers],
+        extra_options=options,
+        calibration_cache_path=str(cache),
+    )
+    prepared.unlink()
+    cache.unlink()
+
+
+def _add_barriers(model: onnx.ModelProto, float_nodes: Collection[str]) -> list[str]:
+    """Put a `Max` behind every node that stays in float, in the place of its ReLU where it has one.
+
+    ONNX Runtime quantizes anew, when a session loads and per tensor, whatever weighted operator stands
+    between a DequantizeLinear and a QuantizeLinear (its WeightBiasQuantization transformer); it does
+    not look through a `Max`.
+    """
+    graph = model.graph
+    names = []
+    for node in [each for each in graph.node if each.name in float_nodes]:
+        given = node.output[0]
+        if any(each.name == given for each in graph.output):
+            continue
+        readers = [each for each in graph.node if given in each.input]
+        name = f"{node.name}_barrier"
+        if len(readers) == 1 and readers[0].op_type == "Relu":
+            least, inside, outside = 0.0, given, readers[0].output[0]
+            position = list(graph.node).index(readers[0])
+            graph.node.remove(readers[0])
+        else:
+            least, inside, outside = _LOWEST, f"{given}_float", given
+            node.output[0] = inside
+            position = list(graph.node).index(node) + 1
+        graph.initializer.append(numpy_helper.from_array(np.float32(least), f"{name}_least"))
+        barrier = helper.make_node("Max", [inside, f"{name}_least"], [outside], name=name)
+        graph.node.insert(position, barrier)
+        names.append(name)
+    return names
+
+
+def _offset_weights(
+    model: onnx.ModelProto, float_nodes: Collection[str], per_channel: bool
+) -> dict[str, list[dict[str, Any]]]:
+    """Return overrides for uint8 weights that store the int8 weights' integers plus 128."""
+    values = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+    overrides = {}
+    for node in model.graph.node:
+        if node.op_type not in WEIGHTED or node.name in float_nodes or node.input[1] not in values:
+            continue
+        weight = values[node.input[1]]
+        axis = output_axis(node, weight.ndim)
+        rows = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
+        largest = np.abs(rows).max(1) if per_channel else np.abs(weight).max(keepdims=True).ravel()
+        scales = np.where(largest > 0, largest, 1).astype(np.float64) / 127
+        overrides[node.input[1]] = [
+            {"scale": np.float32(scale), "zero_point": np.uint8(128)} for scale in scales
+        ]
+        if per_channel:
+            overrides[node.input[1]][0]["axis"] = axis
+    return overrides
+
+
+def output_axis(node: onnx.NodeProto, rank: int) -> int:
+    """Return the axis of a weighted node's weight that counts its output channels."""
+    if node.op_type in ("Gemm", "MatMul"):
+        transposed = any(each.name == "transB" and each.i for each in node.attribute)
+        return 0 if transposed else rank - 1
+    return 1 if node.op_type == "ConvTranspose" else 0

@@ -1,0 +1,186 @@
+"""Which layers lose what quantization loses, found by leaving each in float and measuring.
+
+The decisions are pure; what they decide on is measured by `OnnxTrial`, on validation items. Only the
+ONNX file is tried: the TFLite file of the same ranges computes the same integers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.quantize.layers import Layer
+from converters.quantize.onnx_int8 import quantize_onnx
+from converters.quantize.ranges import Items, Ranges, batches
+from edgeinfer.bundle import decode
+
+_BATCH = 32
+# How many of the most sensitive layers are tried together for the report.
+_TOGETHER = 4
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What was measured with some layers in float and the rest in int8.
+
+    Attributes:
+        layers: Those in float.
+        accuracy: Top-1, None without labels.
+        agreement: Share of items on which it names the class that the float file names.
+        divergence: Mean Kullback-Leibler divergence of its probabilities from the float file's, in nats.
+        bytes: Size of the ONNX file.
+    """
+
+    layers: tuple[str, ...]
+    accuracy: float | None
+    agreement: float
+    divergence: float
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """What the pass found.
+
+    Attributes:
+        items: Validation items measured on.
+        float_accuracy: Top-1 of the float file on them, None without labels.
+        whole: Every layer in int8.
+        alone: Each layer alone in float, the most sensitive first.
+        together: The most sensitive one, two, three ... in float.
+        chosen: Layers that are kept in float in what is shipped.
+    """
+
+    items: int
+    float_accuracy: float | None
+    whole: Kept
+    alone: tuple[Kept, ...]
+    together: tuple[Kept, ...]
+    chosen: tuple[str, ...] = ()
+
+    def drop(self, kept: Kept) -> float:
+        """Return the share of items lost to the float file: of accuracy, or of agreement without labels."""
+        if self.float_accuracy is None or kept.accuracy is None:
+            return 1 - kept.agreement
+        return self.float_accuracy - kept.accuracy
+
+    def advice(self) -> str:
+        """Return what to keep in float, what it regains and what it costs, in a sentence."""
+        lost = self.drop(self.whole)
+        best = min(self.together, key=lambda kept: (self.drop(kept), kept.bytes), default=self.whole)
+        regained = lost - self.drop(best)
+        if lost <= 0 or regained <= 0:
+            return f"int8 loses {lost * 100:.1f} points on {self.items} validation items; no layer regains any"
+        count = len(best.layers)
+        return (
+            f"keep {'this layer' if count == 1 else f'these {count} layers'} in fp32 and regain {regained * 100:.1f} of "
+            f"{lost * 100:.1f} points for {(best.bytes - self.whole.bytes) / 1000:.1f} kB: {', '.join(best.layers)}"
+        )
+
+
+def explore(
+    measure: Callable[[tuple[str, ...]], Kept],
+    layers: Sequence[str],
+    items: int,
+    float_accuracy: float | None,
+    most: float | None,
+) -> Sensitivity:
+    """Rank layers by what each alone brings back, then keep the first of the ranking together.
+
+    Args:
+        measure: Measures with these layers in float.
+        layers: Names of all that can be kept.
+        items: How many items `measure` measures on.
+        float_accuracy: Of the float file on them.
+        most: Largest drop: layers are added until it is kept, and are then `chosen`; the best set is
+            chosen where none keeps it. None chooses nothing.
+    """
+    whole = measure(())
+    alone = sorted((measure((name,)) for name in layers), key=lambda kept: (kept.divergence, kept.bytes))
+    ranking = [kept.layers[0] for kept in alone]
+    found = Sensitivity(items, float_accuracy, whole, tuple(alone), ())
+    together: list[Kept] = []
+    for count in range(1, len(ranking) + 1):
+        met = most is None or any(found.drop(kept) <= most for kept in (whole, *together))
+        if met and count > _TOGETHER:
+            break
+        together.append(alone[0] if count == 1 else measure(tuple(ranking[:count])))
+    chosen: tuple[str, ...] = ()
+    if most is not None:
+        sets = (whole, *together)
+        good = [kept for kept in sets if found.drop(kept) <= most]
+        chosen = (good[0] if good else min(sets, key=found.drop)).layers
+    return Sensitivity(items, float_accuracy, whole, tuple(alone), tuple(together), chosen)
+
+
+class OnnxTrial:
+    """Quantizes with some layers in float, runs items, and holds the answers against the float file's."""
+
+    def __init__(
+        self,
+        float_path: Path,
+        ranges: Ranges,
+        layers: Sequence[Layer],
+        items: Items,
+        labels: NDArray[np.int64] | None,
+        quantize: Callable[..., None] = quantize_onnx,
+    ) -> None:
+        self._float_path, self._ranges = float_path, ranges
+        self._nodes = {layer.name: layer.node for layer in layers}
+        self._items, self._labels, self._quantize = items, labels, quantize
+        self._wanted = onnx_logits(float_path, items)
+        self.float_accuracy = self._accuracy(self._wanted)
+
+    def measure(self, names: Iterable[str], scratch: Path) -> Kept:
+        """Measure with these layers in float.
+
+        Args:
+            names: Layers.
+            scratch: Folder for the file.
+        """
+        names, path = tuple(names), scratch / "trial.onnx"
+        nodes = [self._nodes[name] for name in names]
+        self._quantize(self._float_path, self._ranges, scratch, path, float_nodes=nodes)
+        given = onnx_logits(path, self._items)
+        size = path.stat().st_size
+        path.unlink()
+        agreement = float((given.argmax(1) == self._wanted.argmax(1)).mean())
+        return Kept(names, self._accuracy(given), agreement, divergence(self._wanted, given), size)
+
+    def _accuracy(self, given: NDArray[np.float32]) -> float | None:
+        return None if self._labels is None else float((given.argmax(1) == self._labels).mean())
+
+
+def onnx_logits(path: Path, items: Items) -> NDArray[np.float32]:
+    """Return `(N, classes) float32` of an ONNX file's first output, one thread."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return np.concatenate([session.run(None, {name: batch})[0] for batch in batches(items, _BATCH)])
+
+
+def divergence(wanted: NDArray[np.float32], given: NDArray[np.float32]) -> float:
+    """Return the mean of KL(softmax(wanted) || softmax(given)) in nats over `(N, classes)` logits."""
+    one, other = (_log_softmax(values.astype(np.float64)) for values in (wanted, given))
+    return float((np.exp(one) * (one - other)).sum(1).mean())
+
+
+def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    shifted = logits - logits.max(1, keepdims=True)
+    result: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    return result
+
+
+def load_sensitivity(path: Path) -> Sensitivity:
+    """Return what the quantize step wrote."""
+    return decode(Sensitivity, json.loads(path.read_text()), where=path.name)
