@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from converters.distill.convnet import ConvNet
+from converters.distill.folding import folded
 from converters.quiet import logged
 from converters.recipe import ConvNetwork
 from edgeinfer.engines import SessionOptions, engine_named
@@ -20,7 +21,7 @@ LITERT = engine_named("litert")
 @pytest.fixture(scope="module")
 def network() -> ConvNet:
     torch.manual_seed(0)
-    return ConvNet(1, 10, ConvNetwork(4, (1, 1))).folded()
+    return folded(ConvNet(1, 10, ConvNetwork(4, (1, 1))))
 
 
 @pytest.fixture(scope="module")
