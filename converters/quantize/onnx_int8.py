@@ -18,7 +18,7 @@ _LOWEST = -3e38
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
-def quantize_onnx(
+def quantize_onnx(  # noqa: PLR0913 - two files, a folder, the ranges, and three choices of a file
     float_path: Path,
     ranges: Ranges,
     scratch: Path,
