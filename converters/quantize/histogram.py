@@ -44,7 +44,8 @@ class Histogram:
 
     def edges(self) -> NDArray[np.float64]:
         """Return the `(bins + 1,) float64` limits of the bins."""
-        return np.ldexp(np.arange(self.first, self.first + len(self.counts) + 1, dtype=float), self.exponent)
+        steps = np.arange(self.first, self.first + len(self.counts) + 1, dtype=np.float64)
+        return steps * math.ldexp(1.0, self.exponent)
 
 
 def histogram(values: NDArray[np.float32]) -> Histogram:
@@ -59,7 +60,7 @@ def histogram(values: NDArray[np.float32]) -> Histogram:
     low, high = float(flat.min()), float(flat.max())
     exponent, first, bins = _grid(low, high)
     nonzero = flat[flat != 0]
-    at = np.floor(np.ldexp(nonzero.astype(np.float64), -exponent)).astype(np.int64) - first
+    at = np.floor(nonzero.astype(np.float64) * math.ldexp(1.0, -exponent)).astype(np.int64) - first
     counts = np.bincount(at, minlength=bins)
     return Histogram(low, high, exponent, first, counts, int(flat.size - nonzero.size))
 

@@ -127,9 +127,17 @@ def _onnx_files(work: _Work, chosen: Sequence[Layer]) -> tuple[list[Artifact], t
         layers = onnx_precisions(path, work.pair.layers, work.candidates)
         unasked = [name for name, found in layers.items() if found == "float" and name not in floats]
         check_precisions(f"the ONNX file ({types})", layers, [*floats, *unasked])
-        precision = "mixed" if chosen else "int8"
         artifacts.append(
-            Artifact(types.lower(), path.name, "onnx", precision, "onnxruntime", "static", types, layers)
+            Artifact(
+                id=types.lower(),
+                file=path.name,
+                format="onnx",
+                precision="mixed" if chosen else "int8",
+                engine="onnxruntime",
+                method="static",
+                types=types,
+                layers=layers,
+            )
         )
         figures.append(TypeFigures(types, path.stat().st_size, tuple(unasked)))
     if len(figures) > 1:
@@ -156,14 +164,14 @@ def _tflite_file(work: _Work, chosen: Sequence[Layer], onnx_file: Artifact) -> A
         assert onnx_file.types is not None
         quantize_onnx(pair.onnx, pair.ranges, work.candidates, whole, types=onnx_file.types)
         tensors = float_tensors(pair, chosen, whole, work.models / onnx_file.file)
-    name = onnx_file.precision
-    path = work.models / f"{name}.tflite"
+    precision = onnx_file.precision
+    path = work.models / f"{precision}.tflite"
     quantize_tflite(
         pair.tflite, pair.tflite_ranges, path, float_tensors=tensors, per_channel=settings.per_channel
     )
     layers = tflite_precisions(path, pair.layers)
     check_precisions(path.name, layers, [layer.name for layer in chosen])
-    return Artifact(f"tflite-{name}", path.name, "tflite", name, "litert", "static", None, layers)
+    return Artifact(f"tflite-{precision}", path.name, "tflite", precision, "litert", "static", layers=layers)
 
 
 @contextmanager

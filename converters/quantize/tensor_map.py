@@ -130,7 +130,7 @@ def tflite_ranges(path: Path, mapped: Mapping[str, str], ranges: Ranges, items: 
         if source in given:
             given[name] = given[source]
     missing = [name for name in activations.names if name not in given]
-    return given | _measured(activations, missing, items) if missing else given
+    return {**given, **_measured(activations, missing, items)} if missing else given
 
 
 def _measured(activations: TfliteActivations, names: list[str], items: Items) -> Ranges:
