@@ -59,10 +59,15 @@ def histogram(values: NDArray[np.float32]) -> Histogram:
         raise ValueError("values to count must be finite and at least one")
     low, high = float(flat.min()), float(flat.max())
     exponent, first, bins = _grid(low, high)
-    nonzero = flat[flat != 0]
-    at = np.floor(nonzero.astype(np.float64) * math.ldexp(1.0, -exponent)).astype(np.int64) - first
-    counts = np.bincount(at, minlength=bins)
-    return Histogram(low, high, exponent, first, counts, int(flat.size - nonzero.size))
+    scaled = flat.astype(np.float64)
+    scaled *= math.ldexp(1.0, -exponent)
+    np.floor(scaled, out=scaled)
+    scaled -= first
+    counts = np.bincount(scaled.astype(np.int64), minlength=bins)
+    zeros = int(flat.size - np.count_nonzero(flat))
+    if zeros:
+        counts[-first] -= zeros
+    return Histogram(low, high, exponent, first, counts, zeros)
 
 
 def merge(one: Histogram, other: Histogram) -> Histogram:
