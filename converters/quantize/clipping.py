@@ -12,6 +12,7 @@ from converters.quantize.histogram import Histogram
 Method = Literal["min-max", "percentile", "entropy"]
 
 _LEVELS = 256
+_LEAST = 1e-6
 # How many clipping thresholds the entropy method tries.
 _CANDIDATES = 128
 # Stands for no counts where the quantized histogram is empty and the other is not: the divergence
@@ -33,7 +34,8 @@ def clipped_range(counted: Histogram, method: Method, percentile: float) -> tupl
         low, high = _entropy(counted)
     else:
         low, high = counted.low, counted.high
-    return min(low, 0.0), max(high, 0.0)
+    # A tensor of zeros alone still needs a scale above 0.
+    return min(float(low), 0.0), max(float(high), 0.0, float(low) + _LEAST)
 
 
 def _percentile(counted: Histogram, percentile: float) -> tuple[float, float]:

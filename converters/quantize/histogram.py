@@ -44,7 +44,8 @@ class Histogram:
 
     def edges(self) -> NDArray[np.float64]:
         """Return the `(bins + 1,) float64` limits of the bins."""
-        return np.ldexp(np.arange(self.first, self.first + len(self.counts) + 1, dtype=float), self.exponent)
+        steps = np.arange(self.first, self.first + len(self.counts) + 1, dtype=np.float64)
+        return steps * math.ldexp(1.0, self.exponent)
 
 
 def histogram(values: NDArray[np.float32]) -> Histogram:
@@ -58,10 +59,15 @@ def histogram(values: NDArray[np.float32]) -> Histogram:
         raise ValueError("values to count must be finite and at least one")
     low, high = float(flat.min()), float(flat.max())
     exponent, first, bins = _grid(low, high)
-    nonzero = flat[flat != 0]
-    at = np.floor(np.ldexp(nonzero.astype(np.float64), -exponent)).astype(np.int64) - first
-    counts = np.bincount(at, minlength=bins)
-    return Histogram(low, high, exponent, first, counts, int(flat.size - nonzero.size))
+    scaled = flat.astype(np.float64)
+    scaled *= math.ldexp(1.0, -exponent)
+    np.floor(scaled, out=scaled)
+    scaled -= first
+    counts = np.bincount(scaled.astype(np.int64), minlength=bins)
+    zeros = int(flat.size - np.count_nonzero(flat))
+    if zeros:
+        counts[-first] -= zeros
+    return Histogram(low, high, exponent, first, counts, zeros)
 
 
 def merge(one: Histogram, other: Histogram) -> Histogram:

@@ -18,7 +18,7 @@ _LOWEST = -3e38
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
-def quantize_onnx(
+def quantize_onnx(  # noqa: PLR0913 - two files, a folder, the ranges, and three choices of a file
     float_path: Path,
     ranges: Ranges,
     scratch: Path,
@@ -101,7 +101,7 @@ def _add_barriers(model: onnx.ModelProto, float_nodes: Collection[str]) -> list[
             least, inside, outside = _LOWEST, f"{given}_float", given
             node.output[0] = inside
             position = list(graph.node).index(node) + 1
-        graph.initializer.append(numpy_helper.from_array(np.float32(least), f"{name}_least"))
+        graph.initializer.append(numpy_helper.from_array(np.array(least, np.float32), f"{name}_least"))
         barrier = helper.make_node("Max", [inside, f"{name}_least"], [outside], name=name)
         graph.node.insert(position, barrier)
         names.append(name)
@@ -113,7 +113,7 @@ def _offset_weights(
 ) -> dict[str, list[dict[str, Any]]]:
     """Return overrides for uint8 weights that store the int8 weights' integers plus 128."""
     values = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
-    overrides = {}
+    overrides: dict[str, list[dict[str, Any]]] = {}
     for node in model.graph.node:
         if node.op_type not in WEIGHTED or node.name in float_nodes or node.input[1] not in values:
             continue
@@ -122,11 +122,12 @@ def _offset_weights(
         rows = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
         largest = np.abs(rows).max(1) if per_channel else np.abs(weight).max(keepdims=True).ravel()
         scales = np.where(largest > 0, largest, 1).astype(np.float64) / 127
-        overrides[node.input[1]] = [
+        own: list[dict[str, Any]] = [
             {"scale": np.float32(scale), "zero_point": np.uint8(128)} for scale in scales
         ]
         if per_channel:
-            overrides[node.input[1]][0]["axis"] = axis
+            own[0]["axis"] = axis
+        overrides[node.input[1]] = own
     return overrides
 
 

@@ -74,8 +74,9 @@ class OnnxActivations:
         self._session: Any = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-        floats = [each for each in self._session.get_outputs() if each.type == "tensor(float)"]
-        self._outputs = [each.name for each in floats]
+        floats = {each.name for each in self._session.get_outputs() if each.type == "tensor(float)"}
+        # In the order in which they are computed.
+        self._outputs = [name for node in graph.node for name in node.output if name in floats]
         self.input: str = self._session.get_inputs()[0].name
         self.output: str = graph.output[0].name
 

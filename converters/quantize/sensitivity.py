@@ -76,11 +76,13 @@ class Sensitivity:
         best = min(self.together, key=lambda kept: (self.drop(kept), kept.bytes), default=self.whole)
         regained = lost - self.drop(best)
         if lost <= 0 or regained <= 0:
-            return f"int8 loses {lost * 100:.1f} points on {self.items} validation items; no layer regains any"
-        count = len(best.layers)
+            return (
+                f"int8 loses {lost * 100:.1f} points on {self.items} validation items; no layer regains any"
+            )
+        which = "this layer" if len(best.layers) == 1 else f"these {len(best.layers)} layers"
         return (
-            f"keep {'this layer' if count == 1 else f'these {count} layers'} in fp32 and regain {regained * 100:.1f} of "
-            f"{lost * 100:.1f} points for {(best.bytes - self.whole.bytes) / 1000:.1f} kB: {', '.join(best.layers)}"
+            f"keep {which} in fp32 and regain {regained * 100:.1f} of {lost * 100:.1f} points "
+            f"for {(best.bytes - self.whole.bytes) / 1000:.1f} kB: {', '.join(best.layers)}"
         )
 
 
@@ -129,11 +131,11 @@ class OnnxTrial:
         layers: Sequence[Layer],
         items: Items,
         labels: NDArray[np.int64] | None,
-        quantize: Callable[..., None] = quantize_onnx,
+        per_channel: bool = True,
     ) -> None:
         self._float_path, self._ranges = float_path, ranges
         self._nodes = {layer.name: layer.node for layer in layers}
-        self._items, self._labels, self._quantize = items, labels, quantize
+        self._items, self._labels, self._per_channel = items, labels, per_channel
         self._wanted = onnx_logits(float_path, items)
         self.float_accuracy = self._accuracy(self._wanted)
 
@@ -146,7 +148,9 @@ class OnnxTrial:
         """
         names, path = tuple(names), scratch / "trial.onnx"
         nodes = [self._nodes[name] for name in names]
-        self._quantize(self._float_path, self._ranges, scratch, path, float_nodes=nodes)
+        quantize_onnx(
+            self._float_path, self._ranges, scratch, path, float_nodes=nodes, per_channel=self._per_channel
+        )
         given = onnx_logits(path, self._items)
         size = path.stat().st_size
         path.unlink()

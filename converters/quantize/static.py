@@ -1,118 +1,191 @@
-"""The quantize step: static int8 from validation pictures, for both formats from the same ranges' data.
+"""The quantize step: static int8 for both formats from one set of ranges, the float files beside them.
 
-ONNX: QDQ, activations uint8 and weights int8 per channel, min-max (the fused, fast form on x86).
-TFLite: weights and activations int8 with true minima and maxima; the quantizer's default is a moving
-average that clips. Inputs and outputs stay float32, so that callers never see a scale.
+ONNX: QDQ, in the integer types that are fastest here. TFLite: int8 weights and activations. Inputs and
+outputs stay float32, so that callers never see a scale. What each layer really runs in is read from
+what the engines execute, and a layer that does not run as asked for ends the conversion.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from converters.data.dataset import load_split
+from converters.data.dataset import load_record
 from converters.export.artifacts import MODELS, Artifact, write_artifacts
-from converters.export.float_models import INPUT
+from converters.export.variants import draft_manifest
+from converters.quantize.float_pair import FloatPair, calibrated, float_tensors
+from converters.quantize.integer_types import TypeFigures, TypesTried, fastest, timed
+from converters.quantize.items import validation_items
+from converters.quantize.layers import (
+    Layer,
+    check_precisions,
+    chosen_layers,
+    onnx_precisions,
+    tflite_precisions,
+)
+from converters.quantize.onnx_int8 import quantize_onnx
+from converters.quantize.sensitivity import OnnxTrial, Sensitivity, explore
+from converters.quantize.tflite_int8 import quantize_tflite
 from converters.quiet import logged
 from converters.recipe import Recipe
 from converters.steps import Context, Step
-from edgeinfer.bundle import encode
-from edgeinfer.errors import ConversionError
+from edgeinfer.bundle import BlobSet, encode, write_bundle
+from edgeinfer.errors import ConversionError, EdgeInferError
 from edgeinfer.preprocess import Preprocessor
 
+SENSITIVITY, INTEGER_TYPES = "sensitivity.json", "integer-types.json"
 
-def quantize_onnx(float_path: Path, tensors: NDArray[np.float32], scratch: Path, path: Path) -> None:
-    """Write the int8 ONNX file.
+_FLOATS = (
+    Artifact("tflite-fp32", "fp32.tflite", "tflite", "fp32", "litert"),
+    Artifact("onnx-fp32", "fp32.onnx", "onnx", "fp32", "onnxruntime"),
+)
 
-    Args:
-        float_path: The fp32 file.
-        tensors: Calibration inputs, `(N, C, H, W) float32`.
-        scratch: Folder for an intermediate file.
-        path: Where to.
+
+@dataclass(frozen=True)
+class _Work:
+    """What the parts of this step share.
+
+    Attributes:
+        context: Of the step.
+        pair: The float files, calibrated.
+        models: Folder that the step gives.
+        candidates: Folder of ONNX files of which the fastest are shipped.
     """
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._rows: Iterator[NDArray[np.float32]] = iter(tensors)
-
-        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-            row = next(self._rows, None)
-            return None if row is None else {INPUT: row[None]}
-
-    prepared = scratch / "prepared.onnx"
-    quant_pre_process(str(float_path), str(prepared))
-    quantize_static(
-        str(prepared),
-        str(path),
-        Reader(),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-    )
-    prepared.unlink()
-
-
-def quantize_tflite(float_path: Path, tensors: NDArray[np.float32], path: Path) -> None:
-    """Write the int8 TFLite file, float32 at its borders.
-
-    Args:
-        float_path: The fp32 file.
-        tensors: Calibration inputs, `(N, C, H, W) float32`.
-        path: Where to.
-    """
-    from ai_edge_quantizer import qtyping, quantizer, recipe
-    from ai_edge_quantizer.algorithm_manager import AlgorithmName
-    from ai_edge_quantizer.calibrator import Calibrator
-    from ai_edge_quantizer.utils import qsv_utils
-
-    quantizing = quantizer.Quantizer(str(float_path), recipe.static_wi8_ai8())
-    for border in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
-        quantizing.update_quantization_recipe(".*", border, algorithm_key=AlgorithmName.NO_QUANTIZE)
-    calibrator = Calibrator(str(float_path), num_threads=1, qsv_update_func=qsv_utils.min_max_update)
-    rows = [{"args_0": row} for row in _channels_last(tensors)]
-    calibrator.calibrate({"serving_default": rows}, quantizing._recipe_manager)
-    result: Any = quantizing.quantize(calibrator.get_model_qsvs(), enable_progress_report=False)
-    result.export_model(str(path), overwrite=True)
-
-
-def _channels_last(tensors: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.ascontiguousarray(tensors.transpose(0, 2, 3, 1))[:, None]
-
-
-def _settings(recipe: Recipe) -> object:
-    return {"quantize": encode(recipe.quantize), "input": encode(recipe.input), "seed": recipe.seed}
+    context: Context
+    pair: FloatPair
+    models: Path
+    candidates: Path
 
 
 def _run(context: Context) -> None:
-    recipe = context.recipe
-    validation = load_split(context.needs, "validation")
-    order = np.random.default_rng(recipe.seed).permutation(len(validation.labels))
-    chosen = validation.items[order[: recipe.quantize.calibration_items]]
-    tensors = Preprocessor(recipe.input.steps()).tensors(chosen)
-    log, models = context.scratch / "quantize.log", _fresh(context.give(MODELS))
-    with context.report.bar("quantizing", 2) as bar:
-        try:
-            with logged(log):
-                quantize_onnx(context.needs["fp32.onnx"], tensors, context.scratch, models / "int8.onnx")
-            bar.advance(note="int8.onnx")
-            with logged(log):
-                quantize_tflite(context.needs["fp32.tflite"], tensors, models / "int8.tflite")
-            bar.advance(note="int8.tflite")
-        except Exception as error:  # both quantizers raise whatever their passes raise
-            raise ConversionError(
-                f"quantizing the student failed ({error})", next_step=f"the whole story is in {log}"
-            ) from error
+    recipe, needs = context.recipe, context.needs
+    settings, log = recipe.quantize, context.scratch / "quantize.log"
+    items, _ = validation_items(
+        needs, Preprocessor(recipe.input.steps()), recipe.seed, settings.calibration_items
+    )
+    with context.report.bar("quantizing", 4) as bar:
+        with _told(log):
+            pair = calibrated(
+                needs["fp32.onnx"], needs["fp32.tflite"], items, settings.calibration, settings.percentile
+            )
+        work = _Work(context, pair, _fresh(context.give(MODELS)), _fresh(context.scratch / "candidates"))
+        bar.advance(note="ranges")
+        with _told(log):
+            sensitivity = _sensitivity(work)
+        bar.advance(note="sensitivity")
+        chosen = chosen_layers(pair.layers, sensitivity.chosen)
+        with _told(log):
+            onnx_files, tried = _onnx_files(work, chosen)
+        bar.advance(note="onnx")
+        with _told(log):
+            tflite_file = _tflite_file(work, chosen, onnx_files[0])
+        bar.advance(note="tflite")
     for name in ("fp32.onnx", "fp32.tflite"):
-        shutil.copyfile(context.needs[name], models / name)
-    write_artifacts(models, _ARTIFACTS)
+        shutil.copyfile(needs[name], work.models / name)
+    write_artifacts(work.models, (tflite_file, *onnx_files, *_FLOATS))
+    context.give(SENSITIVITY).write_text(json.dumps(encode(sensitivity), indent=2))
+    context.give(INTEGER_TYPES).write_text(json.dumps(encode(TypesTried(tried)), indent=2))
+    context.report.note(sensitivity.advice())
+
+
+def _sensitivity(work: _Work) -> Sensitivity:
+    recipe, settings = work.context.recipe, work.context.recipe.quantize
+    preprocess = Preprocessor(recipe.input.steps())
+    items, labels = validation_items(work.context.needs, preprocess, recipe.seed, settings.sensitivity_items)
+    trial = OnnxTrial(work.pair.onnx, work.pair.ranges, work.pair.layers, items, labels, settings.per_channel)
+    names = [layer.name for layer in work.pair.layers if layer.tensor is not None]
+    most = recipe.gates.max_int8_drop if settings.float_layers == "auto" else None
+    found = explore(
+        lambda kept: trial.measure(kept, work.candidates), names, len(items), trial.float_accuracy, most
+    )
+    if isinstance(settings.float_layers, tuple):
+        found = replace(found, chosen=settings.float_layers)
+    return found
+
+
+def _onnx_files(work: _Work, chosen: Sequence[Layer]) -> tuple[list[Artifact], tuple[TypeFigures, ...]]:
+    """Write the ONNX files that are shipped; return them, the best first, and all choices' figures."""
+    recipe, settings = work.context.recipe, work.context.recipe.quantize
+    floats = [layer.name for layer in chosen]
+    artifacts, figures = [], []
+    for types in settings.onnx_types:
+        path = work.candidates / f"{types}.onnx"
+        quantize_onnx(
+            work.pair.onnx,
+            work.pair.ranges,
+            work.candidates,
+            path,
+            types=types,
+            float_nodes=[layer.node for layer in chosen],
+            per_channel=settings.per_channel,
+        )
+        layers = onnx_precisions(path, work.pair.layers, work.candidates)
+        unasked = [name for name, found in layers.items() if found == "float" and name not in floats]
+        check_precisions(f"the ONNX file ({types})", layers, [*floats, *unasked])
+        artifacts.append(
+            Artifact(
+                id=types.lower(),
+                file=path.name,
+                format="onnx",
+                precision="mixed" if chosen else "int8",
+                engine="onnxruntime",
+                method="static",
+                types=types,
+                layers=layers,
+            )
+        )
+        figures.append(TypeFigures(types, path.stat().st_size, tuple(unasked)))
+    if len(figures) > 1:
+        write_artifacts(work.candidates, artifacts)
+        bundle, blobs = work.candidates / "candidates.eib", BlobSet()
+        record = load_record(work.context.needs)
+        write_bundle(bundle, draft_manifest(recipe, record, work.candidates, blobs, 1.0), blobs)
+        figures = timed(figures, bundle, [each.id for each in artifacts])
+    best = [each.types for each in fastest(figures, settings.ship)]
+    shipped = []
+    for at, types in enumerate(best):
+        artifact = next(each for each in artifacts if each.types == types)
+        name = artifact.precision if not at else f"{artifact.precision}-{artifact.id}"
+        shutil.copyfile(work.candidates / artifact.file, work.models / f"{name}.onnx")
+        shipped.append(replace(artifact, id=f"onnx-{name}", file=f"{name}.onnx"))
+    return shipped, tuple(replace(each, shipped=each.types in best) for each in figures)
+
+
+def _tflite_file(work: _Work, chosen: Sequence[Layer], onnx_file: Artifact) -> Artifact:
+    pair, settings = work.pair, work.context.recipe.quantize
+    tensors: set[str] = set()
+    if chosen:
+        whole = work.candidates / "whole.onnx"
+        assert onnx_file.types is not None
+        quantize_onnx(pair.onnx, pair.ranges, work.candidates, whole, types=onnx_file.types)
+        tensors = float_tensors(pair, chosen, whole, work.models / onnx_file.file)
+    precision = onnx_file.precision
+    path = work.models / f"{precision}.tflite"
+    quantize_tflite(
+        pair.tflite, pair.tflite_ranges, path, float_tensors=tensors, per_channel=settings.per_channel
+    )
+    layers = tflite_precisions(path, pair.layers)
+    check_precisions(path.name, layers, [layer.name for layer in chosen])
+    return Artifact(f"tflite-{precision}", path.name, "tflite", precision, "litert", "static", layers=layers)
+
+
+@contextmanager
+def _told(log: Path) -> Iterator[None]:
+    """Send what the quantizers print to the log, and turn what they raise into an error that names it."""
+    try:
+        with logged(log):
+            yield
+    except EdgeInferError:
+        raise
+    except Exception as error:  # both quantizers raise whatever their passes raise
+        raise ConversionError(
+            f"quantizing the student failed ({error})", next_step=f"the whole story is in {log}"
+        ) from error
 
 
 def _fresh(folder: Path) -> Path:
@@ -122,18 +195,17 @@ def _fresh(folder: Path) -> Path:
     return folder
 
 
-# In the order in which a device should try them.
-_ARTIFACTS = (
-    Artifact("tflite-int8", "int8.tflite", "tflite", "int8", "litert", "static"),
-    Artifact("onnx-int8", "int8.onnx", "onnx", "int8", "onnxruntime", "static", "U8S8"),
-    Artifact("tflite-fp32", "fp32.tflite", "tflite", "fp32", "litert"),
-    Artifact("onnx-fp32", "fp32.onnx", "onnx", "fp32", "onnxruntime"),
-)
+def _settings(recipe: Recipe) -> object:
+    settings = {"quantize": encode(recipe.quantize), "input": encode(recipe.input), "seed": recipe.seed}
+    if recipe.quantize.float_layers == "auto":
+        settings["max_int8_drop"] = recipe.gates.max_int8_drop
+    return settings
+
 
 QUANTIZE = Step(
     "quantize",
-    ("items.npy", "splits.npz", "fp32.onnx", "fp32.tflite"),
-    (MODELS,),
+    ("items.npy", "splits.npz", "data.json", "fp32.onnx", "fp32.tflite"),
+    (MODELS, SENSITIVITY, INTEGER_TYPES),
     _settings,
     _run,
 )

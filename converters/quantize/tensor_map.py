@@ -29,9 +29,7 @@ class TfliteActivations:
     def __init__(self, path: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self._interpreter: Any = Interpreter(
-            str(path), num_threads=1, experimental_preserve_all_tensors=True
-        )
+        self._interpreter: Any = Interpreter(str(path), num_threads=1, experimental_preserve_all_tensors=True)
         self._interpreter.allocate_tensors()
         details = self._interpreter.get_tensor_details()
         self._names: dict[int, str] = {each["index"]: each["name"] for each in details}
@@ -94,7 +92,9 @@ def map_tensors(onnx_path: Path, tflite_path: Path, items: Items) -> dict[str, s
             distances = _distances(values, wanted)
             if name in found:
                 distances = {
-                    key: max(value, found[name][key]) for key, value in distances.items() if key in found[name]
+                    key: max(value, found[name][key])
+                    for key, value in distances.items()
+                    if key in found[name]
                 }
             found[name] = distances
     # Of equal tensors the last computed: behind a ReLU that changed nothing, its output.
@@ -130,7 +130,7 @@ def tflite_ranges(path: Path, mapped: Mapping[str, str], ranges: Ranges, items: 
         if source in given:
             given[name] = given[source]
     missing = [name for name in activations.names if name not in given]
-    return given | _measured(activations, missing, items) if missing else given
+    return {**given, **_measured(activations, missing, items)} if missing else given
 
 
 def _measured(activations: TfliteActivations, names: list[str], items: Items) -> Ranges:

@@ -52,9 +52,7 @@ def quantize_tflite(
             algorithm_key=AlgorithmName.NO_QUANTIZE,
         )
     # In doubles, from values that a float32 holds: the scales are then those of the ONNX quantizer.
-    given = {
-        name: {"min": _scalar(low), "max": _scalar(high)} for name, (low, high) in ranges.items()
-    }
+    given = {name: {"min": _scalar(low), "max": _scalar(high)} for name, (low, high) in ranges.items()}
     result: Any = quantizing.quantize(given, enable_progress_report=False)
     path.unlink(missing_ok=True)
     result.export_model(str(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -10,10 +11,26 @@ class Quantize:
     """Static int8.
 
     Attributes:
-        calibration_items: Validation pictures whose value ranges are taken, chosen by the seed.
+        calibration: How a tensor's range follows from its values: all of them (`min-max`), the innermost
+            share (`percentile`), or what loses the least information (`entropy`).
+        percentile: That share, in percent.
+        calibration_items: Validation items whose values are taken, chosen by the seed.
+        per_channel: A scale for each output channel of the weights, not one a layer.
+        onnx_types: Integer types to try for ONNX, activations before weights: U for uint8, S for int8.
+        ship: How many of them to ship, the fastest here first.
+        float_layers: Layers to keep in float; `auto` keeps the most sensitive ones, one after the other,
+            until validation loses at most `gates.max_int8_drop`.
+        sensitivity_items: Validation items on which each layer's sensitivity is measured.
     """
 
+    calibration: Literal["min-max", "percentile", "entropy"] = "min-max"
+    percentile: float = 99.99
     calibration_items: int = 200
+    per_channel: bool = True
+    onnx_types: tuple[Literal["U8S8", "S8S8", "U8U8"], ...] = ("U8S8", "S8S8", "U8U8")
+    ship: int = 1
+    float_layers: str | tuple[str, ...] = ()
+    sensitivity_items: int = 500
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import re
 
 from converters.recipe.data import Data
 from converters.recipe.input import Input
+from converters.recipe.limits import Quantize
 from converters.recipe.model_rules import check_student, check_teacher
 from converters.recipe.recipe import Recipe
 from converters.recipe.require import require
@@ -24,8 +25,7 @@ def check_recipe(recipe: Recipe) -> None:
     require(named, "name", repr(recipe.name), "letters, digits, '.', '_' or '-'")
     require(recipe.top > 0, "top", recipe.top, "1 or more")
     require(0 <= recipe.seed < 2**31, "seed", recipe.seed, f"0 to {2**31 - 1}")
-    items = recipe.quantize.calibration_items
-    require(items > 0, "quantize.calibration_items", items, "1 or more")
+    _check_quantize(recipe.quantize)
     shorter = min(recipe.input.height, recipe.input.width)
     limits = {"rotate": 180, "crop": shorter - 1, "cutout": shorter}
     for name, value in encode(recipe.augment).items():
@@ -35,6 +35,19 @@ def check_recipe(recipe: Recipe) -> None:
     _check_input(recipe.input)
     check_teacher(recipe.teacher, recipe.input)
     check_student(recipe.student, recipe.teacher, recipe.input)
+
+
+def _check_quantize(quantize: Quantize) -> None:
+    for name in ("calibration_items", "sensitivity_items"):
+        items = getattr(quantize, name)
+        require(items > 0, f"quantize.{name}", items, "1 or more")
+    require(90 <= quantize.percentile <= 100, "quantize.percentile", quantize.percentile, "90 to 100")
+    types, layers = quantize.onnx_types, quantize.float_layers
+    require(types and len(set(types)) == len(types), "quantize.onnx_types", list(types), "each once")
+    require(0 < quantize.ship <= len(types), "quantize.ship", quantize.ship, f"1 to {len(types)}, as types")
+    require(
+        layers == "auto" or not isinstance(layers, str), "quantize.float_layers", layers, "'auto' or a list"
+    )
 
 
 def _check_data(data: Data) -> None:

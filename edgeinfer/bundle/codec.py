@@ -135,7 +135,8 @@ def _decode_union(kinds: tuple[Any, ...], value: object, where: str, dialect: Di
     for kind in rest:
         if type(value) in ((list, tuple) if typing.get_origin(kind) is tuple else (kind,)):
             return _decode(kind, value, where, dialect)
-    raise _refusal(where, value, " or ".join(_NAMES.get(typing.get_origin(kind) or kind, str(kind)) for kind in rest), dialect)
+    names = [_NAMES.get(typing.get_origin(kind) or kind, str(kind)) for kind in rest]
+    raise _refusal(where, value, " or ".join(names), dialect)
 
 
 def _decode_fields(kind: Any, value: object, where: str, dialect: Dialect) -> Any:

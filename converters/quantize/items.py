@@ -1,0 +1,49 @@
+"""Calibration and validation inputs, preprocessed when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.data.splits import SPLITS
+from edgeinfer.preprocess import Preprocessor
+
+
+class StoredItems:
+    """Rows of the items that the data step keeps on disk.
+
+    The file is mapped anew for every batch: what was read of a mapping counts as memory in use as
+    long as it stands.
+    """
+
+    def __init__(self, stored: Path, rows: NDArray[np.int64], preprocess: Preprocessor) -> None:
+        self._stored, self._rows, self._preprocess = stored, rows, preprocess
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def tensors(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return the inputs `start` to `stop`, as the model takes them."""
+        stored = np.load(self._stored, mmap_mode="r")
+        return self._preprocess.tensors(np.asarray(stored[self._rows[start:stop]]))
+
+
+def validation_items(
+    needs: Mapping[str, Path], preprocess: Preprocessor, seed: int, most: int
+) -> tuple[StoredItems, NDArray[np.int64]]:
+    """Return items of the validation split, chosen by the seed, and their `(N,) int64` labels.
+
+    Args:
+        needs: Holds what the data step made.
+        preprocess: From stored items to inputs.
+        seed: Of the choice.
+        most: How many at most; fewer are the first of more.
+    """
+    with np.load(needs["splits.npz"]) as arrays:
+        mine = arrays["split"] == SPLITS.index("validation")
+        rows, labels = arrays["row"][mine], arrays["label"][mine]
+    chosen = np.random.default_rng(seed).permutation(len(rows))[:most]
+    return StoredItems(needs["items.npy"], rows[chosen], preprocess), labels[chosen].astype(np.int64)
