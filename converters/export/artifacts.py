@@ -1,4 +1,4 @@
-"""The model files of a conversion, as data: one folder that the quantize step gives and later steps read."""
+"""The model files of a conversion, as data: a folder of them and the list that later steps read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Literal
 from edgeinfer.bundle import decode, encode
 from edgeinfer.host import atomic_file
 
-# Name of the artifact between steps: a folder that holds the model files and `artifacts.json`.
+# Names of artifacts between steps: folders that hold the same model files and `artifacts.json`. The
+# quantize step's keep their layers' names, for whoever looks inside; the slim step's are those that ship.
+NAMED_MODELS = "named-models"
 MODELS = "models"
 _LIST = "artifacts.json"
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from converters.data.dataset import load_record
-from converters.export.artifacts import MODELS, Artifact, write_artifacts
+from converters.export.artifacts import NAMED_MODELS, Artifact, write_artifacts
 from converters.export.variants import draft_manifest
 from converters.quantize.float_pair import FloatPair, calibrated, float_tensors
 from converters.quantize.integer_types import TypeFigures, TypesTried, fastest, timed
@@ -73,7 +73,7 @@ def _run(context: Context) -> None:
             pair = calibrated(
                 needs["fp32.onnx"], needs["fp32.tflite"], items, settings.calibration, settings.percentile
             )
-        work = _Work(context, pair, _fresh(context.give(MODELS)), _fresh(context.scratch / "candidates"))
+        work = _Work(context, pair, _fresh(context.give(NAMED_MODELS)), _fresh(context.scratch / "candidates"))
         bar.advance(note="ranges")
         with _told(log):
             sensitivity = _sensitivity(work)
@@ -205,7 +205,7 @@ def _settings(recipe: Recipe) -> object:
 QUANTIZE = Step(
     "quantize",
     ("items.npy", "splits.npz", "data.json", "fp32.onnx", "fp32.tflite"),
-    (MODELS, SENSITIVITY, INTEGER_TYPES),
+    (NAMED_MODELS, SENSITIVITY, INTEGER_TYPES),
     _settings,
     _run,
 )

@@ -116,7 +116,7 @@ def test_a_killed_run_goes_on_where_it_was_to_the_same_result(
     convert(small(), tmp_path / "digits.eib", tmp_path / "work", heard)
     assert heard.notes == [f"{name}: up to date" for name in finished]
     assert heard.bars[title] == resumed_at
-    models = [f"quantize/models/{file}" for file in ("int8.tflite", "int8.onnx", "artifacts.json")]
+    models = [f"slim/models/{file}" for file in ("int8.tflite", "int8.onnx", "artifacts.json")]
     for path in ("student/student.pt", *models, "export/fp32.tflite"):
         assert (tmp_path / "work" / path).read_bytes() == (unbroken / "work" / path).read_bytes(), path
 
