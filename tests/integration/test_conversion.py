@@ -103,7 +103,7 @@ def killed_at(folder: Path, title: str, count: int) -> None:
         (
             "packing",
             4,
-            ["data", "teacher", "student", "export", "quantize", "draft", "verify", "gate", "calibrate"],
+            ["data", "teacher", "student", "export", "quantize", "slim", "draft", "verify", "gate", "calibrate"],
             0,
         ),
     ],
