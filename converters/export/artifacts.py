@@ -17,6 +17,7 @@ NAMED_MODELS = "named-models"
 MODELS = "models"
 _LIST = "artifacts.json"
 
+Precision = Literal["fp32", "fp16", "int8", "mixed", "int8-dynamic", "int8-weight-only"]
 IntegerTypes = Literal["U8S8", "S8S8", "U8U8"]
 LayerPrecision = Literal["int8", "float"]
 
@@ -40,7 +41,7 @@ class Artifact:
     id: str
     file: str
     format: Literal["onnx", "tflite"]
-    precision: Literal["fp32", "fp16", "int8", "mixed"]
+    precision: Precision
     engine: str
     method: Literal["static", "qat", "dynamic", "weight-only"] | None = None
     types: IntegerTypes | None = None

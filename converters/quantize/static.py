@@ -18,6 +18,7 @@ from converters.data.dataset import load_record
 from converters.export.artifacts import NAMED_MODELS, Artifact, write_artifacts
 from converters.export.variants import draft_manifest
 from converters.quantize.float_pair import FloatPair, calibrated, float_tensors
+from converters.quantize.further import write_further
 from converters.quantize.integer_types import TypeFigures, TypesTried, fastest, timed
 from converters.quantize.items import validation_items
 from converters.quantize.layers import (
@@ -87,7 +88,10 @@ def _run(context: Context) -> None:
         bar.advance(note="tflite")
     for name in ("fp32.onnx", "fp32.tflite"):
         shutil.copyfile(needs[name], work.models / name)
-    write_artifacts(work.models, (tflite_file, *onnx_files, *_FLOATS))
+    with _told(log):
+        further = write_further(settings.variants, needs["fp32.onnx"], needs["fp32.tflite"], work.models)
+    static = (tflite_file, *onnx_files) if "int8" in settings.variants else ()
+    write_artifacts(work.models, (*static, *further, *_FLOATS))
     context.give(SENSITIVITY).write_text(json.dumps(encode(sensitivity), indent=2))
     context.give(INTEGER_TYPES).write_text(json.dumps(encode(TypesTried(tried)), indent=2))
     context.report.note(sensitivity.advice())
