@@ -74,7 +74,9 @@ def _run(context: Context) -> None:
             pair = calibrated(
                 needs["fp32.onnx"], needs["fp32.tflite"], items, settings.calibration, settings.percentile
             )
-        work = _Work(context, pair, _fresh(context.give(NAMED_MODELS)), _fresh(context.scratch / "candidates"))
+        work = _Work(
+            context, pair, _fresh(context.give(NAMED_MODELS)), _fresh(context.scratch / "candidates")
+        )
         bar.advance(note="ranges")
         with _told(log):
             sensitivity = _sensitivity(work)

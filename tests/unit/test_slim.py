@@ -23,7 +23,10 @@ from converters.export.float_models import export_onnx, export_tflite
 from converters.export.slim import slim
 from converters.export.slim_onnx import slim_onnx
 from converters.export.slim_tflite import SharingBuilder, slim_tflite
-from converters.quantize.static import quantize_onnx, quantize_tflite
+from converters.quantize.float_pair import calibrated
+from converters.quantize.onnx_int8 import quantize_onnx
+from converters.quantize.ranges import Held
+from converters.quantize.tflite_int8 import quantize_tflite
 from converters.quiet import logged
 from edgeinfer.errors import ConversionError
 
@@ -87,8 +90,9 @@ def models(request, tmp_path_factory) -> dict[tuple[str, str], Model]:
     with logged(folder / "log"):
         export_onnx(network, SHAPE, folder / "fp32.onnx")
         export_tflite(network, SHAPE, folder / "fp32.tflite")
-        quantize_onnx(folder / "fp32.onnx", rows, folder, folder / "int8.onnx")
-        quantize_tflite(folder / "fp32.tflite", rows, folder / "int8.tflite")
+        pair = calibrated(folder / "fp32.onnx", folder / "fp32.tflite", Held(rows), "min-max", 100)
+        quantize_onnx(pair.onnx, pair.ranges, folder, folder / "int8.onnx")
+        quantize_tflite(pair.tflite, pair.tflite_ranges, folder / "int8.tflite")
     return {
         (format_, precision): Model(
             Artifact(f"{format_}-{precision}", f"{precision}.{format_}", format_, precision, engine),
