@@ -11,6 +11,7 @@ from converters.distill.answers import ANSWERS
 from converters.distill.student import STUDENT
 from converters.distill.teacher import TEACHER
 from converters.export.float_models import EXPORT
+from converters.export.slim import SLIM
 from converters.export.variants import DRAFT
 from converters.package.package import PACKAGE
 from converters.progress import Quiet, Reporter
@@ -25,7 +26,7 @@ from edgeinfer.bundle import open_bundle
 from edgeinfer.errors import ConversionError
 from edgeinfer.host import atomic_file
 
-STEPS = (DATA, TEACHER, ANSWERS, STUDENT, EXPORT, QUANTIZE, DRAFT, VERIFY, GATE, CALIBRATE, PACKAGE)
+STEPS = (DATA, TEACHER, ANSWERS, STUDENT, EXPORT, QUANTIZE, SLIM, DRAFT, VERIFY, GATE, CALIBRATE, PACKAGE)
 
 
 @dataclass(frozen=True)

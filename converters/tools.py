@@ -12,6 +12,7 @@ import edgeinfer
 _PACKAGES = (
     "ai-edge-litert",
     "ai-edge-quantizer",
+    "flatbuffers",
     "litert-torch",
     "numpy",
     "onnx",

@@ -1,4 +1,4 @@
-"""The model files of a conversion, as data: one folder that the quantize step gives and later steps read."""
+"""The model files of a conversion, as data: a folder of them and the list that later steps read."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from typing import Literal
 from edgeinfer.bundle import decode, encode
 from edgeinfer.host import atomic_file
 
-# Name of the artifact between steps: a folder that holds the model files and `artifacts.json`.
+# Names of artifacts between steps: folders that hold the same model files and `artifacts.json`. The
+# quantize step's keep their layers' names, for whoever looks inside; the slim step's are those that ship.
+NAMED_MODELS = "named-models"
 MODELS = "models"
 _LIST = "artifacts.json"
 
+Precision = Literal["fp32", "fp16", "int8", "mixed", "int8-dynamic", "int8-weight-only"]
 IntegerTypes = Literal["U8S8", "S8S8", "U8U8"]
 LayerPrecision = Literal["int8", "float"]
 
@@ -38,7 +41,7 @@ class Artifact:
     id: str
     file: str
     format: Literal["onnx", "tflite"]
-    precision: Literal["fp32", "fp16", "int8", "mixed"]
+    precision: Precision
     engine: str
     method: Literal["static", "qat", "dynamic", "weight-only"] | None = None
     types: IntegerTypes | None = None

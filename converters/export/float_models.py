@@ -59,14 +59,15 @@ def export_tflite(module: nn.Module, shape: tuple[int, ...], path: Path) -> None
 
     Args:
         module: In evaluation mode, channels first.
-        shape: `(C, H, W)`.
+        shape: `(C, H, W)`, or `(F,)`, which has no channels to move.
         path: Where to.
     """
     import litert_torch
 
-    channels, height, width = shape
-    last = litert_torch.to_channel_last_io(module, args=[0]).eval()
-    litert_torch.convert(last, (torch.zeros(1, height, width, channels),)).export(str(path))
+    if len(shape) == 3:
+        channels, *sides = shape
+        module, shape = litert_torch.to_channel_last_io(module, args=[0]).eval(), (*sides, channels)
+    litert_torch.convert(module, (torch.zeros(1, *shape),)).export(str(path))
 
 
 def _settings(recipe: Recipe) -> object:

@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from converters.data.dataset import load_record
-from converters.export.artifacts import MODELS, Artifact, write_artifacts
+from converters.export.artifacts import NAMED_MODELS, Artifact, write_artifacts
 from converters.export.variants import draft_manifest
 from converters.quantize.float_pair import FloatPair, calibrated, float_tensors
+from converters.quantize.further import write_further
 from converters.quantize.integer_types import TypeFigures, TypesTried, fastest, timed
 from converters.quantize.items import validation_items
 from converters.quantize.layers import (
@@ -73,7 +74,9 @@ def _run(context: Context) -> None:
             pair = calibrated(
                 needs["fp32.onnx"], needs["fp32.tflite"], items, settings.calibration, settings.percentile
             )
-        work = _Work(context, pair, _fresh(context.give(MODELS)), _fresh(context.scratch / "candidates"))
+        work = _Work(
+            context, pair, _fresh(context.give(NAMED_MODELS)), _fresh(context.scratch / "candidates")
+        )
         bar.advance(note="ranges")
         with _told(log):
             sensitivity = _sensitivity(work)
@@ -87,7 +90,10 @@ def _run(context: Context) -> None:
         bar.advance(note="tflite")
     for name in ("fp32.onnx", "fp32.tflite"):
         shutil.copyfile(needs[name], work.models / name)
-    write_artifacts(work.models, (tflite_file, *onnx_files, *_FLOATS))
+    with _told(log):
+        further = write_further(settings.variants, needs["fp32.onnx"], needs["fp32.tflite"], work.models)
+    static = (tflite_file, *onnx_files) if "int8" in settings.variants else ()
+    write_artifacts(work.models, (*static, *further, *_FLOATS))
     context.give(SENSITIVITY).write_text(json.dumps(encode(sensitivity), indent=2))
     context.give(INTEGER_TYPES).write_text(json.dumps(encode(TypesTried(tried)), indent=2))
     context.report.note(sensitivity.advice())
@@ -205,7 +211,7 @@ def _settings(recipe: Recipe) -> object:
 QUANTIZE = Step(
     "quantize",
     ("items.npy", "splits.npz", "data.json", "fp32.onnx", "fp32.tflite"),
-    (MODELS, SENSITIVITY, INTEGER_TYPES),
+    (NAMED_MODELS, SENSITIVITY, INTEGER_TYPES),
     _settings,
     _run,
 )

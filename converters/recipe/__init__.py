@@ -21,6 +21,7 @@ from converters.recipe.networks import (
     ResNetwork,
     SeparableNetwork,
 )
+from converters.recipe.quantization import ModelVariant, Qat
 from converters.recipe.recipe import Recipe
 from converters.recipe.rules import check_recipe
 
@@ -36,7 +37,9 @@ __all__ = [
     "Input",
     "Member",
     "MlpNetwork",
+    "ModelVariant",
     "Network",
+    "Qat",
     "Quantize",
     "Recipe",
     "ResNetwork",

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from converters.recipe.quantization import ModelVariant, Qat
+
 
 @dataclass(frozen=True)
 class Quantize:
-    """Static int8.
+    """Model files that are smaller than the float student's.
 
     Attributes:
         calibration: How a tensor's range follows from its values: all of them (`min-max`), the innermost
@@ -21,6 +23,9 @@ class Quantize:
         float_layers: Layers to keep in float; `auto` keeps the most sensitive ones, one after the other,
             until validation loses at most `gates.max_int8_drop`.
         sensitivity_items: Validation items on which each layer's sensitivity is measured.
+        variants: Files beside the fp32 ones: `int8` (static), `fp16`, and for networks of linear layers
+            `dynamic` and `weight-only`.
+        qat: Train the int8 files' weights and ranges; without it they are the student's own.
     """
 
     calibration: Literal["min-max", "percentile", "entropy"] = "min-max"
@@ -31,6 +36,8 @@ class Quantize:
     ship: int = 1
     float_layers: str | tuple[str, ...] = ()
     sensitivity_items: int = 500
+    variants: tuple[ModelVariant, ...] = ("int8",)
+    qat: Qat | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from converters.recipe.data import Data
 from converters.recipe.input import Input
 from converters.recipe.limits import Quantize
 from converters.recipe.model_rules import check_student, check_teacher
+from converters.recipe.quantization_rules import check_variants
 from converters.recipe.recipe import Recipe
 from converters.recipe.require import require
 from edgeinfer.bundle import MAX_PIXELS, NAME_PATTERN, encode
@@ -35,6 +36,7 @@ def check_recipe(recipe: Recipe) -> None:
     _check_input(recipe.input)
     check_teacher(recipe.teacher, recipe.input)
     check_student(recipe.student, recipe.teacher, recipe.input)
+    check_variants(recipe.quantize, recipe.student)
 
 
 def _check_quantize(quantize: Quantize) -> None:

@@ -17,7 +17,7 @@ FORMAT = "edgeinfer-bundle"
 SCHEMA_VERSION = 1
 
 DType = Literal["float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool"]
-Precision = Literal["fp32", "fp16", "int8", "mixed"]
+Precision = Literal["fp32", "fp16", "int8", "mixed", "int8-dynamic", "int8-weight-only"]
 Format = Literal["onnx", "tflite"]
 Split = Literal["train", "validation", "test"]
 
@@ -168,7 +168,8 @@ class Variant:
     Attributes:
         id: Name of the variant within the bundle.
         format: File format.
-        precision: Arithmetic of the bulk of its layers.
+        precision: Arithmetic of the bulk of its layers; `fp16` and `int8-weight-only` say how their weights
+            are stored.
         blob: The model file.
         inputs: Binding per input name.
         outputs: Binding per output name.

@@ -48,7 +48,7 @@ def test_a_file_with_a_free_batch_runs_any(network, free_batch):
 
 
 def test_a_file_with_a_fixed_batch_refuses_another_and_goes_on(demo):
-    model = (demo.folder / "build/demo/work/quantize/models/int8.tflite").read_bytes()
+    model = (demo.folder / "build/demo/work/slim/models/int8.tflite").read_bytes()
     session = LITERT.load(model, SessionOptions())
     name = session.inputs[0].name
     with pytest.raises(EngineRunError, match="litert failed"):

@@ -1,0 +1,46 @@
+"""Rules of the variants in the quantization section, and of training for int8."""
+
+from __future__ import annotations
+
+from converters.recipe.limits import Quantize
+from converters.recipe.models import LARGEST_BATCH, Student
+from converters.recipe.networks import FactoryNetwork, MlpNetwork
+from converters.recipe.quantization import Qat
+from converters.recipe.require import require
+
+
+def check_variants(quantize: Quantize, student: Student) -> None:
+    """Hold the variants, and training for int8, against their rules.
+
+    Raises:
+        RecipeError: The first rule that is broken.
+    """
+    _check_variants(quantize, student)
+    if quantize.qat is not None:
+        require("int8" in quantize.variants, "quantize.qat", "no int8", "int8 among quantize.variants")
+        _check_qat(quantize.qat)
+
+
+def _check_variants(quantize: Quantize, student: Student) -> None:
+    where, variants = "quantize.variants", quantize.variants
+    require(len(set(variants)) == len(variants), where, list(variants), "each once")
+    networks = student.budget.families if student.budget else (student.network,)
+    # What a user's own network is made of is seen when it is exported.
+    linear = all(isinstance(each, MlpNetwork | FactoryNetwork) for each in networks)
+    unsuitable = [each for each in variants if each in ("dynamic", "weight-only")]
+    require(
+        linear or not unsuitable,
+        where,
+        f"{' and '.join(unsuitable)} for a network with convolutions",
+        "int8 (static) or fp16: convolutions whose scales are found at run time are slower than float ones, "
+        "and missing from many runtimes",
+    )
+
+
+def _check_qat(qat: Qat) -> None:
+    require(0 < qat.epochs <= 100_000, "quantize.qat.epochs", qat.epochs, "1 to 100000")
+    size = qat.batch_size
+    require(1 < size <= LARGEST_BATCH, "quantize.qat.batch_size", size, f"2 to {LARGEST_BATCH}")
+    rate = qat.learning_rate
+    require(0 < rate <= 1, "quantize.qat.learning_rate", rate, "above 0, at most 1")
+    require(0 < qat.observe < 1, "quantize.qat.observe", qat.observe, "a share between 0 and 1")
