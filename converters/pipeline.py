@@ -17,6 +17,7 @@ from converters.package.package import PACKAGE
 from converters.progress import Quiet, Reporter
 from converters.quantize.static import QUANTIZE
 from converters.recipe import Recipe, check_recipe
+from converters.search.budget import BUDGET
 from converters.steps import run_steps
 from converters.tools import tool_versions
 from converters.verify.confidence import CALIBRATE
@@ -26,7 +27,21 @@ from edgeinfer.bundle import open_bundle
 from edgeinfer.errors import ConversionError
 from edgeinfer.host import atomic_file
 
-STEPS = (DATA, TEACHER, ANSWERS, STUDENT, EXPORT, QUANTIZE, SLIM, DRAFT, VERIFY, GATE, CALIBRATE, PACKAGE)
+STEPS = (
+    DATA,
+    TEACHER,
+    ANSWERS,
+    BUDGET,
+    STUDENT,
+    EXPORT,
+    QUANTIZE,
+    SLIM,
+    DRAFT,
+    VERIFY,
+    GATE,
+    CALIBRATE,
+    PACKAGE,
+)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 
 from converters.data.dataset import load_record, load_split
 from converters.distill.answers import VIEWS, load_views, training_views
+from converters.distill.architecture import ARCHITECTURE, load_architecture
 from converters.distill.catalogue import build
 from converters.distill.compute import resolved
 from converters.distill.folding import folded
@@ -20,16 +22,22 @@ from converters.distill.teachers import load_module
 from converters.distill.training import Course, Epoch, train
 from converters.recipe import Network, Recipe, Training
 from converters.steps import Context, Step
-from edgeinfer.bundle import encode
+from edgeinfer.bundle import decode, encode
 from edgeinfer.preprocess import Preprocessor
+
+
+@dataclass(frozen=True)
+class _Built:
+    network: Network
 
 
 def load_student(recipe: Recipe, classes: int, path: Path) -> nn.Module:
     """Return the trained student in evaluation mode, batch norms folded: what was exported."""
-    assert recipe.student.network is not None
-    network = build(recipe.student.network, classes, recipe)
-    network.load_state_dict(torch.load(path, weights_only=True))
-    return folded(network)
+    saved = torch.load(path, weights_only=True)
+    network = decode(_Built, {"network": json.loads(saved["network"])}, where=path.name).network
+    module = build(network, classes, recipe)
+    module.load_state_dict(saved["weights"])
+    return folded(module)
 
 
 def distilled(
@@ -76,15 +84,16 @@ def _settings(recipe: Recipe) -> object:
 
 def _run(context: Context) -> None:
     student = context.recipe.student
-    assert student.network is not None
-    module, history = distilled(context, student.network, student.training, "distilling the student")
-    torch.save(module.state_dict(), context.give("student.pt"))
+    network = load_architecture(context.needs[ARCHITECTURE]).network
+    module, history = distilled(context, network, student.training, "distilling the student")
+    saved = {"network": json.dumps(encode(network)), "weights": module.state_dict()}
+    torch.save(saved, context.give("student.pt"))
     context.give("history.json").write_text(json.dumps([encode(each) for each in history]))
 
 
 STUDENT = Step(
     "student",
-    ("items.npy", "splits.npz", "data.json", ARCHIVE, VIEWS),
+    ("items.npy", "splits.npz", "data.json", ARCHIVE, VIEWS, ARCHITECTURE),
     ("student.pt", "history.json"),
     _settings,
     _run,

@@ -1,0 +1,1 @@
+"""The student's architecture from a budget, chosen by measurement."""
