@@ -42,7 +42,9 @@ def load_module(data: bytes, log: Path) -> nn.Module:
     Raises:
         ConversionError: The bytes are no exported program.
     """
-    return torch.export.unflatten(load_program(data, log))
+    program = load_program(data, log)
+    with logged(log):
+        return torch.export.unflatten(program)
 
 
 def answer_of(name: str, data: bytes, log: Path, precision: str = "fp32") -> Answer:
