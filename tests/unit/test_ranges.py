@@ -125,7 +125,8 @@ from edgeinfer.bundle import Decode, Layout, Normalize, Resize, Scale
 from edgeinfer.preprocess import Preprocessor
 
 folder, count = Path(sys.argv[1]), int(sys.argv[2])
-steps = (Decode("RGB"), Resize(32, 32, "squash", "box"), Scale(1 / 255), Normalize((0.5,) * 3, (0.25,) * 3), Layout("CHW"))
+shape, scale = Resize(32, 32, "squash", "box"), Scale(1 / 255)
+steps = (Decode("RGB"), shape, scale, Normalize((0.5,) * 3, (0.25,) * 3), Layout("CHW"))
 rows = np.random.default_rng(0).permutation(count)
 ranges = collect_ranges(folder / "net.onnx", StoredItems(folder / "items.npy", rows, Preprocessor(steps)), "entropy")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, *ranges["image"])
