@@ -66,9 +66,10 @@ class Sensitivity:
 
     def drop(self, kept: Kept) -> float:
         """Return the share of items lost to the float file: of accuracy, or of agreement without labels."""
-        if self.float_accuracy is None or kept.accuracy is None:
-            return 1 - kept.agreement
-        return self.float_accuracy - kept.accuracy
+        labelled = self.float_accuracy is not None and kept.accuracy is not None
+        best, own = (self.float_accuracy, kept.accuracy) if labelled else (1.0, kept.agreement)
+        # Shares of whole items: what differs in the last digits is rounding.
+        return round((best or 0.0) - (own or 0.0), 9)
 
     def advice(self) -> str:
         """Return what to keep in float, what it regains and what it costs, in a sentence."""
