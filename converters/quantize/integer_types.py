@@ -16,6 +16,8 @@ from edgeinfer.bundle import decode
 from edgeinfer.errors import ConversionError
 from edgeinfer.inference import measure
 
+# Name of the file that the quantize step gives.
+INTEGER_TYPES = "integer-types.json"
 # Types that are this much slower than the fastest count as equal to it; the recipe's order then
 # decides, so that noise does not.
 _EQUAL = 1.10

@@ -20,6 +20,8 @@ from converters.quantize.onnx_int8 import quantize_onnx
 from converters.quantize.ranges import Items, Ranges, batches
 from edgeinfer.bundle import decode
 
+# Name of the file that the quantize step gives.
+SENSITIVITY = "sensitivity.json"
 _BATCH = 32
 # How many of the most sensitive layers are tried together for the report.
 _TOGETHER = 4

@@ -45,7 +45,8 @@ class Heard(Quiet):
         self.bars: dict[str, int] = {}
 
     def note(self, text: str) -> None:
-        self.notes.append(text)
+        if text.endswith(": up to date"):
+            self.notes.append(text)
 
     def bar(self, title: str, total: int, *, done: int = 0):
         self.bars[title] = done
