@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.export.slim_onnx import slim_onnx
 from converters.quantize.layers import Layer
 from converters.quantize.onnx_int8 import quantize_onnx
 from converters.quantize.ranges import Items, Ranges, batches
@@ -36,7 +37,7 @@ class Kept:
         accuracy: Top-1, None without labels.
         agreement: Share of items on which it names the class that the float file names.
         divergence: Mean Kullback-Leibler divergence of its probabilities from the float file's, in nats.
-        bytes: Size of the ONNX file.
+        bytes: Size of the ONNX file as it would ship.
     """
 
     layers: tuple[str, ...]
@@ -155,7 +156,7 @@ class OnnxTrial:
             self._float_path, self._ranges, scratch, path, float_nodes=nodes, per_channel=self._per_channel
         )
         given = onnx_logits(path, self._items)
-        size = path.stat().st_size
+        size = len(slim_onnx(path.read_bytes()))
         path.unlink()
         agreement = float((given.argmax(1) == self._wanted.argmax(1)).mean())
         return Kept(names, self._accuracy(given), agreement, divergence(self._wanted, given), size)

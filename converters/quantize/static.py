@@ -16,6 +16,7 @@ from pathlib import Path
 
 from converters.data.dataset import load_record
 from converters.export.artifacts import NAMED_MODELS, Artifact, write_artifacts
+from converters.export.slim_onnx import slim_onnx
 from converters.export.variants import draft_manifest
 from converters.quantize.float_pair import FloatPair, calibrated, float_tensors
 from converters.quantize.further import write_further
@@ -144,7 +145,7 @@ def _onnx_files(work: _Work, chosen: Sequence[Layer]) -> tuple[list[Artifact], t
                 layers=layers,
             )
         )
-        figures.append(TypeFigures(types, path.stat().st_size, tuple(unasked)))
+        figures.append(TypeFigures(types, len(slim_onnx(path.read_bytes())), tuple(unasked)))
     if len(figures) > 1:
         write_artifacts(work.candidates, artifacts)
         bundle, blobs = work.candidates / "candidates.eib", BlobSet()

@@ -17,11 +17,13 @@ from converters.distill.mlp import Mlp
 from converters.distill.resnet import ResNet
 from converters.distill.separable import SeparableNet
 from converters.export.float_models import export_onnx, export_tflite
+from converters.export.slim_onnx import slim_onnx
 from converters.quantize import onnx_int8
 from converters.quantize.float_pair import FloatPair, calibrated, float_tensors
 from converters.quantize.layers import (
     check_precisions,
     chosen_layers,
+    integer_operators,
     onnx_precisions,
     optimized,
     tflite_precisions,
@@ -172,6 +174,9 @@ def test_each_layer_can_be_kept_in_float_and_really_runs_so(small):
         ):
             check_precisions(path.name, found, [layer.name])
             assert list(found.values()).count("float") == 1
+        shipped = small.folder / "slim.onnx"
+        shipped.write_bytes(slim_onnx(path.read_bytes()))
+        assert len(integer_operators(shipped, small.folder)) == len(small.pair.layers) - 1
         one, two = small.onnx_logits(path), small.tflite_logits(other)
         assert (one.argmax(1) == two.argmax(1)).mean() >= 0.995, layer.name
 
