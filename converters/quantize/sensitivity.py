@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from converters.export.slim_onnx import slim_onnx
 from converters.quantize.layers import Layer
 from converters.quantize.onnx_int8 import quantize_onnx
-from converters.quantize.ranges import Items, Ranges, batches
+from converters.quantize.ranges import Items, Ranges, batches, largest_batch
 from edgeinfer.bundle import decode
 
 # Name of the file that the quantize step gives.
@@ -174,7 +174,8 @@ def onnx_logits(path: Path, items: Items) -> NDArray[np.float32]:
     options.log_severity_level = 4
     session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    return np.concatenate([session.run(None, {name: batch})[0] for batch in batches(items, _BATCH)])
+    size = largest_batch(session, _BATCH)
+    return np.concatenate([session.run(None, {name: batch})[0] for batch in batches(items, size)])
 
 
 def divergence(wanted: NDArray[np.float32], given: NDArray[np.float32]) -> float:

@@ -37,8 +37,12 @@ from converters.recipe import ConvNetwork, MlpNetwork, ResNetwork, SeparableNetw
 from edgeinfer.engines import SessionOptions, engine_named
 from edgeinfer.errors import ConversionError
 
-SHAPE, CLASSES = (3, 12, 12), 5
+CLASSES = 5
+SHAPES = {"mlp": (24,), "audio": (1, 25, 10)}
 NETWORKS = {
+    "audio": lambda: SeparableNet(
+        1, CLASSES, SeparableNetwork(8, (16,), (2,), stem_kernel=(10, 4), stem_stride=(2, 2))
+    ),
     "resnet": lambda: ResNet(3, CLASSES, ResNetwork(8, (8, 16), (1, 1))),
     "separable": lambda: SeparableNet(3, CLASSES, SeparableNetwork(8, (8, 16), (2, 1), stem_stride=(2, 2))),
     "conv": lambda: ConvNet(3, CLASSES, ConvNetwork(8, (1, 2))),
@@ -94,7 +98,7 @@ def small(request, tmp_path_factory) -> Small:
     folder = tmp_path_factory.mktemp(request.param)
     torch.manual_seed(0)
     network = NETWORKS[request.param]()
-    shape = (24,) if request.param == "mlp" else SHAPE
+    shape = SHAPES.get(request.param, (3, 12, 12))
     inputs = torch.randn(300, *shape)
     network.train()(inputs)  # statistics for the batch norms
     module = spread(folded(network), inputs)
