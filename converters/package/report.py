@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from converters.data.dataset import DataRecord
+from converters.package.quantization import quantization_section
+from converters.quantize.integer_types import TypeFigures
+from converters.quantize.sensitivity import Sensitivity
 from converters.recipe import Recipe
 from converters.verify.confidence import Fitted
 from converters.verify.figures import Figures, VariantFigures
@@ -24,6 +27,8 @@ class Report:
         figures: What was measured.
         verdicts: Limits and whether they are kept.
         fitted: Calibration.
+        integer_types: What was tried for ONNX.
+        sensitivity: What each layer loses in int8.
         tools: Version per package.
     """
 
@@ -32,6 +37,8 @@ class Report:
     figures: Figures
     verdicts: tuple[Verdict, ...]
     fitted: Fitted
+    integer_types: tuple[TypeFigures, ...]
+    sensitivity: Sensitivity
     tools: Mapping[str, str]
 
     def json(self) -> bytes:
@@ -43,7 +50,15 @@ class Report:
 
     def markdown(self) -> bytes:
         """Return it for people."""
-        parts = [self._head(), self._variants(), self._limits(), self._confidence(), self._origin()]
+        quantization = quantization_section(self.integer_types, self.sensitivity)
+        parts = [
+            self._head(),
+            self._variants(),
+            self._limits(),
+            quantization,
+            self._confidence(),
+            self._origin(),
+        ]
         return ("\n\n".join(parts) + "\n").encode()
 
     def _head(self) -> str:

@@ -34,8 +34,9 @@ def clipped_range(counted: Histogram, method: Method, percentile: float) -> tupl
         low, high = _entropy(counted)
     else:
         low, high = counted.low, counted.high
+    low, high = min(float(low), 0.0), max(float(high), 0.0)
     # A tensor of zeros alone still needs a scale above 0.
-    return min(float(low), 0.0), max(float(high), 0.0, float(low) + _LEAST)
+    return low, high if high - low >= _LEAST else low + _LEAST
 
 
 def _percentile(counted: Histogram, percentile: float) -> tuple[float, float]:
@@ -47,8 +48,11 @@ def _percentile(counted: Histogram, percentile: float) -> tuple[float, float]:
         counts[zero] += counted.zeros
     below = np.concatenate([[0.0], np.cumsum(counts)]) / counts.sum()
     outside = (1 - percentile / 100) / 2
-    low = float(edges[max(int(np.searchsorted(below, outside, side="right")) - 1, 0)])
-    high = float(edges[min(int(np.searchsorted(below, 1 - outside, side="left")), len(edges) - 1)])
+    # Within a bin and not at its edge: edges are multiples of a power of two, for which sums of two
+    # quantized tensors often fall exactly between two steps, and engines round such ties differently.
+    some = np.concatenate([[True], counts > 0])
+    low = float(np.interp(outside, below[some], edges[some]))
+    high = float(np.interp(1 - outside, below[some], edges[some]))
     return max(low, counted.low), min(high, counted.high)
 
 

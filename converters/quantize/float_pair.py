@@ -11,7 +11,7 @@ import onnx
 from converters.quantize.clipping import Method
 from converters.quantize.layers import Layer, find_layers
 from converters.quantize.ranges import Items, Ranges, collect_ranges
-from converters.quantize.tensor_map import TfliteActivations, map_tensors, tflite_ranges
+from converters.quantize.tensor_map import MOVING, TfliteActivations, map_tensors, tflite_ranges
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ def calibrated(
 
 
 def float_tensors(pair: FloatPair, chosen: Collection[Layer], whole: Path, mixed: Path) -> set[str]:
-    """Return the tensors to keep in float in the TFLite file so that it computes what the ONNX file does.
+    """Return the tensors whose operators are kept in float so that the TFLite file computes what the ONNX file does.
 
-    Beside the layers' own: what the ONNX file no longer quantizes because only float layers read it,
-    and copies of that which only the TFLite file has.
+    Beside the layers' own: operators whose input or output the ONNX file no longer quantizes, because
+    only float layers make or read it.
 
     Args:
         pair: The float files.
@@ -79,12 +79,13 @@ def float_tensors(pair: FloatPair, chosen: Collection[Layer], whole: Path, mixed
         mixed: The ONNX file with the chosen layers in float.
     """
     no_more = _quantized(whole) - _quantized(mixed)
-    found = {layer.tensor for layer in chosen if layer.tensor is not None}
-    found |= {name for name, source in pair.mapped.items() if source in no_more}
-    # In the order in which they run: what is moved may be moved again.
-    for name, source in TfliteActivations(pair.tflite).moved_from().items():
-        if source in found and pair.mapped.get(source) in no_more:
-            found.add(name)
+    real = {name for name, source in pair.mapped.items() if source in no_more}
+    found = {layer.tensor for layer in chosen if layer.tensor is not None} | real
+    for operator, source, output in TfliteActivations(pair.tflite).operators():
+        if source in real:
+            found.add(output)
+            if operator in MOVING:
+                real.add(output)
     return found
 
 

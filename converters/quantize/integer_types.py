@@ -16,11 +16,13 @@ from edgeinfer.bundle import decode
 from edgeinfer.errors import ConversionError
 from edgeinfer.inference import measure
 
+# Name of the file that the quantize step gives.
+INTEGER_TYPES = "integer-types.json"
 # Types that are this much slower than the fastest count as equal to it; the recipe's order then
 # decides, so that noise does not.
 _EQUAL = 1.10
-_ROUNDS = 2
-_SECONDS = 0.15
+_ROUNDS = 3
+_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class TypeFigures:
 
     Attributes:
         types: Activations before weights.
-        bytes: Size of the file.
+        bytes: Size of the file as it would ship.
         float_layers: Layers that run in float here although they should not.
         p50_us: Median time of one run, batch 1, one thread; None where it was the only choice.
         shipped: Whether it is in the bundle.

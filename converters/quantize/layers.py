@@ -102,10 +102,15 @@ def onnx_precisions(path: Path, layers: Sequence[Layer], scratch: Path) -> dict[
         layers: Of the fp32 file it was made from.
         scratch: Folder for the optimized graph.
     """
-    nodes = [node for node in optimized(path, scratch).graph.node if node.op_type in _INTEGER]
+    nodes = integer_operators(path, scratch)
     return {
         layer.name: "int8" if any(_computes(node, layer) for node in nodes) else "float" for layer in layers
     }
+
+
+def integer_operators(path: Path, scratch: Path) -> list[onnx.NodeProto]:
+    """Return the operators with weights that ONNX Runtime computes in integers, whatever their names."""
+    return [node for node in optimized(path, scratch).graph.node if node.op_type in _INTEGER]
 
 
 def optimized(path: Path, scratch: Path) -> onnx.ModelProto:

@@ -79,11 +79,17 @@ class OnnxActivations:
         self._outputs = [name for node in graph.node for name in node.output if name in floats]
         self.input: str = self._session.get_inputs()[0].name
         self.output: str = graph.output[0].name
+        self.largest_batch = largest_batch(self._session, _LARGEST_BATCH)
 
     def run(self, tensors: NDArray[np.float32]) -> Tensors:
         """Return every float tensor by name, for a batch of inputs."""
         values = self._session.run(self._outputs, {self.input: tensors})
         return {self.input: tensors, **dict(zip(self._outputs, values, strict=True))}
+
+
+def largest_batch(session: Any, most: int) -> int:
+    """Return how many items an ONNX session takes at once: `most`, or 1 where its batch is a number."""
+    return 1 if isinstance(session.get_inputs()[0].shape[0], int) else most
 
 
 def batches(items: Items, size: int) -> Iterator[NDArray[np.float32]]:
@@ -96,7 +102,7 @@ def collect_histograms(path: Path, items: Items) -> dict[str, Histogram]:
     """Run all items through a float ONNX graph and count every float tensor's values.
 
     Args:
-        path: The fp32 file, its batch free.
+        path: The fp32 file, its batch free or 1.
         items: At least one.
 
     Raises:
@@ -106,7 +112,7 @@ def collect_histograms(path: Path, items: Items) -> dict[str, Histogram]:
         raise ConversionError("no items to calibrate with", next_step="raise quantize.calibration_items")
     activations = OnnxActivations(path)
     one = activations.run(items.tensors(0, 1))
-    size = max(1, min(_LARGEST_BATCH, _BATCH_BYTES // sum(value.nbytes for value in one.values())))
+    size = max(1, min(activations.largest_batch, _BATCH_BYTES // sum(value.nbytes for value in one.values())))
     counted: dict[str, Histogram] = {}
     for batch in batches(items, size):
         for name, values in activations.run(batch).items():
@@ -126,7 +132,7 @@ def collect_ranges(path: Path, items: Items, method: Method = "min-max", percent
     """Return the range of every float tensor of a float ONNX graph over all items.
 
     Args:
-        path: The fp32 file, its batch free.
+        path: The fp32 file, its batch free or 1.
         items: Calibration inputs.
         method: How ranges follow from values; see `clipped_range`.
         percentile: For the method `percentile`.

@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.export.slim_onnx import slim_onnx
 from converters.quantize.layers import Layer
 from converters.quantize.onnx_int8 import quantize_onnx
-from converters.quantize.ranges import Items, Ranges, batches
+from converters.quantize.ranges import Items, Ranges, batches, largest_batch
 from edgeinfer.bundle import decode
 
+# Name of the file that the quantize step gives.
+SENSITIVITY = "sensitivity.json"
 _BATCH = 32
 # How many of the most sensitive layers are tried together for the report.
 _TOGETHER = 4
@@ -34,7 +37,7 @@ class Kept:
         accuracy: Top-1, None without labels.
         agreement: Share of items on which it names the class that the float file names.
         divergence: Mean Kullback-Leibler divergence of its probabilities from the float file's, in nats.
-        bytes: Size of the ONNX file.
+        bytes: Size of the ONNX file as it would ship.
     """
 
     layers: tuple[str, ...]
@@ -66,9 +69,10 @@ class Sensitivity:
 
     def drop(self, kept: Kept) -> float:
         """Return the share of items lost to the float file: of accuracy, or of agreement without labels."""
-        if self.float_accuracy is None or kept.accuracy is None:
-            return 1 - kept.agreement
-        return self.float_accuracy - kept.accuracy
+        labelled = self.float_accuracy is not None and kept.accuracy is not None
+        best, own = (self.float_accuracy, kept.accuracy) if labelled else (1.0, kept.agreement)
+        # Shares of whole items: what differs in the last digits is rounding.
+        return round((best or 0.0) - (own or 0.0), 9)
 
     def advice(self) -> str:
         """Return what to keep in float, what it regains and what it costs, in a sentence."""
@@ -152,7 +156,7 @@ class OnnxTrial:
             self._float_path, self._ranges, scratch, path, float_nodes=nodes, per_channel=self._per_channel
         )
         given = onnx_logits(path, self._items)
-        size = path.stat().st_size
+        size = len(slim_onnx(path.read_bytes()))
         path.unlink()
         agreement = float((given.argmax(1) == self._wanted.argmax(1)).mean())
         return Kept(names, self._accuracy(given), agreement, divergence(self._wanted, given), size)
@@ -170,7 +174,8 @@ def onnx_logits(path: Path, items: Items) -> NDArray[np.float32]:
     options.log_severity_level = 4
     session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    return np.concatenate([session.run(None, {name: batch})[0] for batch in batches(items, _BATCH)])
+    size = largest_batch(session, _BATCH)
+    return np.concatenate([session.run(None, {name: batch})[0] for batch in batches(items, size)])
 
 
 def divergence(wanted: NDArray[np.float32], given: NDArray[np.float32]) -> float:

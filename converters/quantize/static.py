@@ -16,10 +16,11 @@ from pathlib import Path
 
 from converters.data.dataset import load_record
 from converters.export.artifacts import NAMED_MODELS, Artifact, write_artifacts
+from converters.export.slim_onnx import slim_onnx
 from converters.export.variants import draft_manifest
 from converters.quantize.float_pair import FloatPair, calibrated, float_tensors
 from converters.quantize.further import write_further
-from converters.quantize.integer_types import TypeFigures, TypesTried, fastest, timed
+from converters.quantize.integer_types import INTEGER_TYPES, TypeFigures, TypesTried, fastest, timed
 from converters.quantize.items import validation_items
 from converters.quantize.layers import (
     Layer,
@@ -29,7 +30,7 @@ from converters.quantize.layers import (
     tflite_precisions,
 )
 from converters.quantize.onnx_int8 import quantize_onnx
-from converters.quantize.sensitivity import OnnxTrial, Sensitivity, explore
+from converters.quantize.sensitivity import SENSITIVITY, OnnxTrial, Sensitivity, explore
 from converters.quantize.tflite_int8 import quantize_tflite
 from converters.quiet import logged
 from converters.recipe import Recipe
@@ -37,8 +38,6 @@ from converters.steps import Context, Step
 from edgeinfer.bundle import BlobSet, encode, write_bundle
 from edgeinfer.errors import ConversionError, EdgeInferError
 from edgeinfer.preprocess import Preprocessor
-
-SENSITIVITY, INTEGER_TYPES = "sensitivity.json", "integer-types.json"
 
 _FLOATS = (
     Artifact("tflite-fp32", "fp32.tflite", "tflite", "fp32", "litert"),
@@ -96,7 +95,8 @@ def _run(context: Context) -> None:
     write_artifacts(work.models, (*static, *further, *_FLOATS))
     context.give(SENSITIVITY).write_text(json.dumps(encode(sensitivity), indent=2))
     context.give(INTEGER_TYPES).write_text(json.dumps(encode(TypesTried(tried)), indent=2))
-    context.report.note(sensitivity.advice())
+    if sensitivity.drop(sensitivity.whole) > 0:
+        context.report.note(sensitivity.advice())
 
 
 def _sensitivity(work: _Work) -> Sensitivity:
@@ -145,7 +145,7 @@ def _onnx_files(work: _Work, chosen: Sequence[Layer]) -> tuple[list[Artifact], t
                 layers=layers,
             )
         )
-        figures.append(TypeFigures(types, path.stat().st_size, tuple(unasked)))
+        figures.append(TypeFigures(types, len(slim_onnx(path.read_bytes())), tuple(unasked)))
     if len(figures) > 1:
         write_artifacts(work.candidates, artifacts)
         bundle, blobs = work.candidates / "candidates.eib", BlobSet()

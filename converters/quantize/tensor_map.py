@@ -6,6 +6,7 @@ Names do not tell: each exporter has its own. Equal values do, whatever the layo
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from edgeinfer.errors import ConversionError
 _EQUAL = 1e-3
 _PROBES = 4
 # Operators that move values, or add zeros, and so leave the range of their first input as it is.
-_MOVING = frozenset({"PAD", "TRANSPOSE", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "STRIDED_SLICE", "SLICE"})
+MOVING = frozenset({"PAD", "TRANSPOSE", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "STRIDED_SLICE", "SLICE"})
 
 
 class TfliteActivations:
@@ -29,7 +30,12 @@ class TfliteActivations:
     def __init__(self, path: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self._interpreter: Any = Interpreter(str(path), num_threads=1, experimental_preserve_all_tensors=True)
+        with warnings.catch_warnings():
+            # It warns that this takes memory and is meant for debugging.
+            warnings.simplefilter("ignore", UserWarning)
+            self._interpreter: Any = Interpreter(
+                str(path), num_threads=1, experimental_preserve_all_tensors=True
+            )
         self._interpreter.allocate_tensors()
         details = self._interpreter.get_tensor_details()
         self._names: dict[int, str] = {each["index"]: each["name"] for each in details}
@@ -61,15 +67,18 @@ class TfliteActivations:
 
     def outputs_of(self, operators: Collection[str]) -> list[str]:
         """Return the first output of every operator of these kinds, in the order in which they run."""
-        return [self._names[int(op["outputs"][0])] for op in self._ops if op["op_name"] in operators]
+        return [output for operator, _, output in self.operators() if operator in operators]
 
     def moved_from(self) -> dict[str, str]:
         """Return, per tensor that an operator only moved or padded, the tensor it took."""
-        return {
-            self._names[int(op["outputs"][0])]: self._names[int(op["inputs"][0])]
+        return {output: source for operator, source, output in self.operators() if operator in MOVING}
+
+    def operators(self) -> list[tuple[str, str, str]]:
+        """Return the kind, first input and first output of every operator, in the order in which they run."""
+        return [
+            (op["op_name"], self._names[int(op["inputs"][0])], self._names[int(op["outputs"][0])])
             for op in self._ops
-            if op["op_name"] in _MOVING
-        }
+        ]
 
 
 def map_tensors(onnx_path: Path, tflite_path: Path, items: Items) -> dict[str, str]:

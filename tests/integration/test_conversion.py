@@ -17,11 +17,24 @@ import edgeinfer as ei
 from converters import convert, load_recipe
 from converters.pipeline import STEPS
 from converters.progress import Quiet
-from converters.recipe import Augment, ConvNetwork, Data, Gates, Input, Recipe, Student, Teacher, Training
+from converters.recipe import (
+    Augment,
+    ConvNetwork,
+    Data,
+    Gates,
+    Input,
+    Quantize,
+    Recipe,
+    Student,
+    Teacher,
+    Training,
+)
 from edgeinfer.errors import ConversionError, GateError
 
 ROOT = Path(__file__).parents[2]
 OPEN = Gates(max_int8_drop=1.0, min_parity=0.9)
+# Timing several takes a process each.
+ONE_TYPE = Quantize(onnx_types=("U8S8",))
 
 
 def small(**changes: object) -> Recipe:
@@ -32,8 +45,7 @@ def small(**changes: object) -> Recipe:
         data=Data("digits", limit_per_class=40),
         teacher=Teacher(network=ConvNetwork(8, (1, 1)), training=Training(2), views=3),
         student=Student(Training(3), ConvNetwork(4, (1, 1))),
-        gates=OPEN,
-        **changes,
+        **{"gates": OPEN, "quantize": ONE_TYPE, **changes},
     )
 
 
@@ -45,7 +57,8 @@ class Heard(Quiet):
         self.bars: dict[str, int] = {}
 
     def note(self, text: str) -> None:
-        self.notes.append(text)
+        if text.endswith(": up to date"):
+            self.notes.append(text)
 
     def bar(self, title: str, total: int, *, done: int = 0):
         self.bars[title] = done
@@ -142,6 +155,28 @@ def test_a_place_that_cannot_be_written_is_named_and_nothing_is_lost(tmp_path, u
     assert len(heard.notes) == len(STEPS), "every step was up to date"
 
 
+def test_layers_in_float_and_two_integer_types_ship_as_asked_for(tmp_path, unbroken):
+    shutil.copytree(unbroken / "work", tmp_path / "work")
+    asked = Quantize("entropy", onnx_types=("U8S8", "U8U8"), ship=2, float_layers=("classifier",))
+    outcome = convert(small(quantize=asked), tmp_path / "digits.eib", tmp_path / "work")
+    variants = {each.id: each for each in outcome.figures.variants}
+    assert variants["tflite-mixed"].float_layers == variants["onnx-mixed"].float_layers == ("classifier",)
+    others = {each.types for each in variants.values() if each.id.startswith("onnx-mixed")}
+    assert others == {"U8S8", "U8U8"}
+    assert outcome.figures.int8_agreement >= 0.999
+    assert "Kept in float in what ships: classifier." in outcome.report.read_text()
+    model = ei.load(outcome.bundle)
+    assert [each.precision for each in model.manifest.variants] == ["mixed"] * 3 + ["fp32"] * 2
+
+    auto = small(quantize=replace(ONE_TYPE, float_layers="auto"), gates=replace(OPEN, max_int8_drop=0.5))
+    figures = convert(auto, tmp_path / "digits.eib", tmp_path / "work").figures
+    assert [each.id for each in figures.variants[:2]] == ["tflite-int8", "onnx-int8"], "nothing was needed"
+
+    wrong = small(quantize=replace(asked, float_layers=("nowhere",)))
+    with pytest.raises(ConversionError, match=r"unknown layer 'nowhere': expected features\.0"):
+        convert(wrong, tmp_path / "digits.eib", tmp_path / "work")
+
+
 EASY, LONGER = ConvNetwork(8, (1, 1)), Training(20, batch_size=16, learning_rate=0.01)
 
 
@@ -157,6 +192,7 @@ def folder_recipe(folder: Path, **changes: object) -> Recipe:
         student=Student(Training(4), ConvNetwork(8, (1, 1, 1))),
         augment=Augment(flip=True, shift=0.1),
         gates=OPEN,
+        quantize=ONE_TYPE,
         folder=str(folder),
     )
     return replace(recipe, **changes)

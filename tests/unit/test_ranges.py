@@ -14,19 +14,20 @@ from onnx import TensorProto, helper, numpy_helper
 from converters.quantize.clipping import clipped_range
 from converters.quantize.histogram import BINS, histogram, merge
 from converters.quantize.ranges import Held, collect_histograms, collect_ranges
+from converters.quantize.sensitivity import onnx_logits
 from edgeinfer.errors import ConversionError
 
 ROOT = Path(__file__).parents[2]
 
 
-def write_net(path: Path, side: int, weight: np.ndarray) -> Path:
-    """A convolution with stride 2 and a ReLU, `(N, 3, side, side)`."""
+def write_net(path: Path, side: int, weight: np.ndarray, batch: int | str = "batch") -> Path:
+    """A convolution with stride 2 and a ReLU, `(batch, 3, side, side)`."""
     nodes = [
         helper.make_node("Conv", ["image", "weight"], ["conv"], "conv", strides=[2, 2]),
         helper.make_node("Relu", ["conv"], ["logits"], "relu"),
     ]
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, side, side])
-    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", None, None, None])
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 3, side, side])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [batch, None, None, None])
     graph = helper.make_graph(
         nodes, "net", [image], [logits], [numpy_helper.from_array(weight.astype(np.float32), "weight")]
     )
@@ -50,6 +51,14 @@ def test_ranges_are_those_of_all_values_whatever_the_batches(tmp_path):
     assert counted["image"].total == tensors.size
     whole = histogram(tensors)
     assert (counted["image"].counts == whole.counts).all(), "three batches, as one"
+
+
+def test_a_file_of_batch_1_has_the_same_ranges(tmp_path):
+    weight = np.random.default_rng(0).normal(size=(4, 3, 3, 3))
+    tensors = np.random.default_rng(1).normal(size=(5, 3, 9, 9)).astype(np.float32)
+    free, fixed = (write_net(tmp_path / f"{batch}.onnx", 9, weight, batch) for batch in ("batch", 1))
+    assert collect_ranges(fixed, Held(tensors)) == collect_ranges(free, Held(tensors))
+    assert onnx_logits(fixed, Held(tensors)).shape == (5, 4, 4, 4)
 
 
 def test_percentile_leaves_out_as_many_as_it_says():
@@ -125,7 +134,8 @@ from edgeinfer.bundle import Decode, Layout, Normalize, Resize, Scale
 from edgeinfer.preprocess import Preprocessor
 
 folder, count = Path(sys.argv[1]), int(sys.argv[2])
-steps = (Decode("RGB"), Resize(32, 32, "squash", "box"), Scale(1 / 255), Normalize((0.5,) * 3, (0.25,) * 3), Layout("CHW"))
+shape, scale = Resize(32, 32, "squash", "box"), Scale(1 / 255)
+steps = (Decode("RGB"), shape, scale, Normalize((0.5,) * 3, (0.25,) * 3), Layout("CHW"))
 rows = np.random.default_rng(0).permutation(count)
 ranges = collect_ranges(folder / "net.onnx", StoredItems(folder / "items.npy", rows, Preprocessor(steps)), "entropy")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, *ranges["image"])
