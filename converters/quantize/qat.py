@@ -18,7 +18,7 @@ from torch import fx, nn
 
 from converters.distill.folding import folded
 from converters.quantize.fake import ActivationQuantizer, QuantizedLayer
-from converters.quantize.ranges import Ranges, Tensors
+from converters.quantize.ranges import Tensors
 from edgeinfer.errors import ConversionError
 
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear, nn.ConvTranspose1d, nn.ConvTranspose2d)
@@ -74,9 +74,9 @@ class QatNetwork(nn.Module):
         result: torch.Tensor = self.network(x)
         return result
 
-    def folded(self) -> nn.Module:
+    def folded(self) -> fx.GraphModule:
         """Return the float network of the weights as trained, in evaluation mode, to be exported."""
-        network = copy.deepcopy(self.network)
+        network: fx.GraphModule = copy.deepcopy(self.network)
         inner = dict(network.named_modules())
         for node in list(network.graph.nodes):
             module = inner.get(str(node.target)) if node.op == "call_module" else None
@@ -87,7 +87,8 @@ class QatNetwork(nn.Module):
                 _set(network, str(node.target), module.layer)
         network.delete_all_unused_submodules()
         network.recompile()
-        return network.eval()
+        network.eval()
+        return network
 
     def ranges(self) -> dict[str, tuple[float, float]]:
         """Return the range of every activation on a grid, by node of the float graph."""
@@ -154,7 +155,11 @@ def activations(network: fx.GraphModule, x: torch.Tensor) -> list[tuple[str, NDA
     class Recording(fx.Interpreter):
         def run_node(self, n: fx.Node) -> Any:
             value = super().run_node(n)
-            if isinstance(value, torch.Tensor) and value.is_floating_point() and n.op not in ("output", "get_attr"):
+            if (
+                isinstance(value, torch.Tensor)
+                and value.is_floating_point()
+                and n.op not in ("output", "get_attr")
+            ):
                 found.append((n.name, value.detach().cpu().numpy()))
             return value
 
@@ -163,22 +168,24 @@ def activations(network: fx.GraphModule, x: torch.Tensor) -> list[tuple[str, NDA
     return found
 
 
-def named_as(tensors: Tensors, own: list[tuple[str, NDArray[np.float32]]], ranges: Mapping[str, Any]) -> Ranges:
-    """Return ranges of a network's nodes under the names of the exported graph's tensors of the same values.
+def named_as(
+    tensors: Tensors, own: list[tuple[str, NDArray[np.float32]]], grids: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the grid of each of an exported graph's tensors that has the values of a node on one.
 
     Args:
         tensors: Of the exported graph.
         own: Of the network, for the same input, in order.
-        ranges: By the network's names.
+        grids: By node of the network.
     """
     given = {}
     for name, values in tensors.items():
         scale = max(float(np.abs(values).max()), 1e-30)
         for node, other in own:
             # The last of equal ones: behind a ReLU that changed nothing.
-            same = other.size == values.size and node in ranges
+            same = other.size == values.size and node in grids
             if same and np.abs(other.ravel() - values.ravel()).max() / scale < _EQUAL:
-                given[name] = ranges[node]
+                given[name] = grids[node]
     return given
 
 
