@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 import edgeinfer as ei
 from converters import convert, load_recipe
 from converters.export.artifacts import MODELS, NAMED_MODELS, load_artifacts
-from converters.progress import Quiet
+from converters.progress import Bar, Quiet
 from converters.quantize.trained import LEARNED, load_learned
 from converters.recipe import ConvNetwork, Data, Gates, Qat, Quantize, Recipe, Student, Teacher, Training
 
@@ -35,35 +37,23 @@ def small() -> Recipe:
 
 
 class Killed(Quiet):
-    """Ends the run behind an epoch of training for int8, as a key press would."""
+    """Ends the run behind an epoch of training for int8, as a key press would; behind none for -1."""
 
     def __init__(self, epochs: int) -> None:
         self.left = epochs
         self.resumed_at: int | None = None
 
-    def bar(self, title: str, total: int, *, done: int = 0):
-        if title == TITLE:
-            self.resumed_at = done
-        return _Bar(super().bar(title, total, done=done), self if title == TITLE else None)
+    @contextmanager
+    def bar(self, title: str, total: int, *, done: int = 0) -> Iterator[Bar | Killed]:
+        with super().bar(title, total, done=done) as silent:
+            if title == TITLE:
+                self.resumed_at = done
+            yield self if title == TITLE else silent
 
-
-class _Bar:
-    def __init__(self, bar, killed: Killed | None) -> None:
-        self._bar, self._killed = bar, killed
-
-    def __enter__(self):
-        self._bar.__enter__()
-        return self
-
-    def __exit__(self, *error: object):
-        return self._bar.__exit__(*error)
-
-    def advance(self, *args: object, **named: object) -> None:
-        if self._killed is not None:
-            self._killed.left -= 1
-            if not self._killed.left:
-                raise KeyboardInterrupt
-        self._bar.advance(*args, **named)
+    def advance(self, done: int = 1, *, note: str = "") -> None:
+        self.left -= done
+        if not self.left:
+            raise KeyboardInterrupt(note)
 
 
 @pytest.fixture(scope="module")
