@@ -16,6 +16,7 @@ from converters.export.variants import DRAFT
 from converters.package.package import PACKAGE
 from converters.progress import Quiet, Reporter
 from converters.quantize.static import QUANTIZE
+from converters.quantize.trained import QAT
 from converters.recipe import Recipe, check_recipe
 from converters.search.budget import BUDGET
 from converters.steps import run_steps
@@ -34,6 +35,7 @@ STEPS = (
     BUDGET,
     STUDENT,
     EXPORT,
+    QAT,
     QUANTIZE,
     SLIM,
     DRAFT,

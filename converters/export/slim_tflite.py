@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 _IDENTIFIER = b"TFL3"
 # `force_align: 16` of Buffer.data in the TFLite schema: kernels read weights in place.
 _WEIGHT_ALIGNMENT = 16
+# Of a flatbuffer, whose offsets have a sign; with room for what alignment adds.
+_LARGEST = 2**31 - 2**20
 # Says which runtime is old enough; the rest is for converters.
 _NEEDED_METADATA = b"min_runtime_version"
 
@@ -24,11 +26,16 @@ def slim_tflite(content: bytes) -> bytes:
     """Return a smaller TFLite file that computes the same bits.
 
     Args:
-        content: A file without weights outside the flatbuffer (below 2 GB).
+        content: A file; one whose parts do not fit a flatbuffer (2 GB) comes back as it is.
     """
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(content, 0)
+    if len(content) > _LARGEST or any(
+        operator.largeCustomOptionsOffset for graph in model.subgraphs for operator in graph.operators
+    ):
+        return content
+    _take_in(model, content)
     _drop_names(model)
     _drop_empty_quantization(model)
     _drop_metadata(model)
@@ -36,6 +43,15 @@ def slim_tflite(content: bytes) -> bytes:
     builder = SharingBuilder(len(content))
     builder.Finish(model.Pack(builder), _IDENTIFIER)
     return bytes(builder.Output())
+
+
+def _take_in(model: Any, content: bytes) -> None:
+    """Bring buffers that lie behind the flatbuffer, where quantizers put those of larger files, into it."""
+    for buffer in model.buffers:
+        # 0 and 1 stand for none; the schema keeps both apart for writers.
+        if buffer.offset > 1:
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
 
 
 def _drop_names(model: Any) -> None:

@@ -30,8 +30,10 @@ from converters.quantize.layers import (
     tflite_precisions,
 )
 from converters.quantize.onnx_int8 import quantize_onnx
+from converters.quantize.ranges import Items
 from converters.quantize.sensitivity import SENSITIVITY, OnnxTrial, Sensitivity, explore
 from converters.quantize.tflite_int8 import quantize_tflite
+from converters.quantize.trained import LEARNED, load_learned
 from converters.quiet import logged
 from converters.recipe import Recipe
 from converters.steps import Context, Step
@@ -70,9 +72,7 @@ def _run(context: Context) -> None:
     )
     with context.report.bar("quantizing", 4) as bar:
         with _told(log):
-            pair = calibrated(
-                needs["fp32.onnx"], needs["fp32.tflite"], items, settings.calibration, settings.percentile
-            )
+            pair = _pair(context, items)
         work = _Work(
             context, pair, _fresh(context.give(NAMED_MODELS)), _fresh(context.scratch / "candidates")
         )
@@ -97,6 +97,17 @@ def _run(context: Context) -> None:
     context.give(INTEGER_TYPES).write_text(json.dumps(encode(TypesTried(tried)), indent=2))
     if sensitivity.drop(sensitivity.whole) > 0:
         context.report.note(sensitivity.advice())
+
+
+def _pair(context: Context, items: Items) -> FloatPair:
+    """Return the float files to quantize with their ranges: as trained for int8, or the student's calibrated."""
+    needs, settings = context.needs, context.recipe.quantize
+    learned = load_learned(needs[LEARNED])
+    if learned is not None:
+        return learned.pair(items)
+    return calibrated(
+        needs["fp32.onnx"], needs["fp32.tflite"], items, settings.calibration, settings.percentile
+    )
 
 
 def _sensitivity(work: _Work) -> Sensitivity:
@@ -140,7 +151,7 @@ def _onnx_files(work: _Work, chosen: Sequence[Layer]) -> tuple[list[Artifact], t
                 format="onnx",
                 precision="mixed" if chosen else "int8",
                 engine="onnxruntime",
-                method="static",
+                method="static" if settings.qat is None else "qat",
                 types=types,
                 layers=layers,
             )
@@ -177,7 +188,9 @@ def _tflite_file(work: _Work, chosen: Sequence[Layer], onnx_file: Artifact) -> A
     )
     layers = tflite_precisions(path, pair.layers)
     check_precisions(path.name, layers, [layer.name for layer in chosen])
-    return Artifact(f"tflite-{precision}", path.name, "tflite", precision, "litert", "static", layers=layers)
+    return Artifact(
+        f"tflite-{precision}", path.name, "tflite", precision, "litert", onnx_file.method, layers=layers
+    )
 
 
 @contextmanager
@@ -210,7 +223,7 @@ def _settings(recipe: Recipe) -> object:
 
 QUANTIZE = Step(
     "quantize",
-    ("items.npy", "splits.npz", "data.json", "fp32.onnx", "fp32.tflite"),
+    ("items.npy", "splits.npz", "data.json", "fp32.onnx", "fp32.tflite", LEARNED),
     (NAMED_MODELS, SENSITIVITY, INTEGER_TYPES),
     _settings,
     _run,

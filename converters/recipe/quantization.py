@@ -13,8 +13,8 @@ ModelVariant = Literal["int8", "fp16", "dynamic", "weight-only"]
 class Qat:
     """Quantization-aware training: the student goes on learning with every value on its int8 grid.
 
-    The loss, the teacher's answers, the optimizer and its decay are the student's; the schedule is one
-    cosine period from the full rate.
+    The loss and the teacher's answers are the student's, without hints. AdamW without decay, one half of a
+    cosine from the full rate to none.
 
     Attributes:
         epochs: Passes over the training items; a tenth of the student's is usual.

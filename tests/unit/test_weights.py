@@ -10,11 +10,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from ai_edge_litert import schema_py_generated as schema
 from onnx import numpy_helper
 from torch import nn
 
 from converters import load_recipe
 from converters.export.float_models import export_onnx, export_tflite
+from converters.export.slim import slim
 from converters.quantize.further import write_further
 from converters.quantize.weights import half_onnx
 from converters.quiet import logged
@@ -40,11 +42,11 @@ class Depthwise(nn.Module):
 
 
 class Linear(nn.Module):
-    """Linear layers alone, over pictures of one row and column."""
+    """Linear layers alone, with so many weights that the TFLite quantizer puts them behind the flatbuffer."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
+        self.layers = nn.Sequential(nn.Linear(64, 4300), nn.ReLU(), nn.Linear(4300, 10))
 
     def forward(self, x):
         return self.layers(x)
@@ -114,6 +116,18 @@ def test_both_formats_store_the_same_weights(linear, variant):
     rows = np.random.default_rng(1).normal(size=(20, 64)).astype(np.float32)
     one, other = (answers(linear / each.file, rows) for each in written(linear, variant))
     np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", sorted(NEAR))
+def test_weights_behind_the_flatbuffer_are_taken_into_it(linear, variant):
+    for artifact in written(linear, variant):
+        content = (linear / artifact.file).read_bytes()
+        smaller = slim(artifact, content)
+        assert 0.9 * len(content) < len(smaller) < len(content)
+        if artifact.format == "tflite":
+            before, after = (schema.ModelT.InitFromPackedBuf(each, 0) for each in (content, smaller))
+            assert any(buffer.offset > 1 for buffer in before.buffers)
+            assert not any(buffer.offset for buffer in after.buffers)
 
 
 def test_convolutions_may_be_fp16(depthwise):
