@@ -31,7 +31,7 @@ from converters.gold.journal import (
     set_digest,
 )
 from edgeinfer.bundle import Decode
-from edgeinfer.errors import DataError
+from edgeinfer.errors import DataError, InputError
 from edgeinfer.host import FileLock, atomic_file
 from edgeinfer.preprocess import Preprocessor
 
@@ -218,8 +218,10 @@ def _check_content(name: str, data: bytes) -> None:
     if len(data) > _MOST_BYTES:
         raise DataError(f"{name} is too large", found=f"{len(data):,} bytes", expected=f"{_MOST_BYTES:,}")
     if name.lower().endswith(SUFFIXES):
-        # Raises a DecodeError that names the damage: a gold set of broken pictures is of no use.
-        Preprocessor((Decode("RGB"),)).item(data)
+        try:
+            Preprocessor((Decode("RGB"),)).item(data)
+        except InputError as error:
+            raise DataError(f"{name} cannot be read ({error})") from error
 
 
 def _keep(path: Path, item: Labelled, read: Callable[[], bytes]) -> None:
