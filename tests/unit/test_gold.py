@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from converters.gold.command import gold
 from converters.gold.journal import digest_of, line_of, parse_journal, set_at, set_digest, spell_time
 from converters.gold.store import ITEMS, JOURNAL, Offered, add, open_set, read_versions
-from edgeinfer.errors import DataError, DecodeError, EdgeInferError
+from edgeinfer.errors import DataError, EdgeInferError
 from edgeinfer.host import FileLock
 
 AT = "2026-11-20T09:00:00Z"
@@ -166,10 +166,9 @@ def test_any_bytes_are_a_journal_or_a_data_error(journal, data):
         changed[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
     try:
         versions = parse_journal(bytes(changed), "j")
-    except DataError as error:
-        assert "\n" not in str(error)
-    else:
-        set_digest(set_at(versions, len(versions)))
+    except DataError:
+        return
+    set_digest(set_at(versions, len(versions)))
 
 
 def test_a_file_that_climbs_out_is_refused(journal):
@@ -283,14 +282,14 @@ def test_what_cannot_be_added_or_evaluated_ends_in_one_line(tmp_path, threshold_
     broken = tmp_path / "broken.png"
     broken.write_bytes(picture.read_bytes()[:30])
     (tmp_path / "empty.png").write_bytes(b"")
-    for source, more, kind, message in (
-        (picture, (), DataError, "1.png has no label; give --label"),
-        (tmp_path / "p", (), DataError, "have no labels; give --label"),
-        (broken, ("--label", "a"), DecodeError, "damaged"),
-        (tmp_path / "empty.png", ("--label", "a"), DataError, "empty.png is empty"),
-        (tmp_path / "none.png", ("--label", "a"), DataError, "no pictures at"),
+    for source, more, message in (
+        (picture, (), "1.png has no label; give --label"),
+        (tmp_path / "p", (), "have no labels; give --label"),
+        (broken, ("--label", "a"), "broken.png cannot be read"),
+        (tmp_path / "empty.png", ("--label", "a"), "empty.png is empty"),
+        (tmp_path / "none.png", ("--label", "a"), "no pictures at"),
     ):
-        with pytest.raises(kind, match=message):
+        with pytest.raises(DataError, match=message):
             run("add", source, "--gold", place, "--by", "anna", *more)
     with pytest.raises(DataError, match="no gold set at"):
         run("list", "--gold", place)
