@@ -49,7 +49,7 @@ def _show(outcome: Outcome) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from converters.package.report import shown
+    from converters.verify.proportion import shown
 
     figures = outcome.figures
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))

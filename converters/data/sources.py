@@ -68,9 +68,9 @@ def sources(recipe: Recipe) -> list[tuple[Source, str | None]]:
     if data.source == "digits":
         return [(_Digits(), None)]
     assert data.path is not None, "check_recipe"
-    found: list[tuple[Source, str | None]] = [(_opened(recipe.resolve(data.path)), None)]
+    found: list[tuple[Source, str | None]] = [(open_source(recipe.resolve(data.path)), None)]
     if data.test_path is not None:
-        found.append((_opened(recipe.resolve(data.test_path)), "test"))
+        found.append((open_source(recipe.resolve(data.test_path)), "test"))
     return found
 
 
@@ -205,16 +205,21 @@ def _zip_opened(path: Path) -> zipfile.ZipFile:
         raise DataError(f"{path} is a damaged zip file ({error})", next_step="make it anew") from error
 
 
-def _opened(path: Path) -> Source:
+def open_source(path: Path) -> _Folder | _Zip:
+    """Return the pictures of a folder or zip file.
+
+    Raises:
+        DataError: It is not there, or neither of both.
+    """
     if path.is_dir():
         return _Folder(path)
     if path.is_file() and zipfile.is_zipfile(path):
         return _Zip(path)
     raise DataError(
-        f"no training pictures at {path}",
+        f"no pictures at {path}",
         found="a file that is no zip" if path.exists() else "nothing there",
         expected="a folder or zip file with one folder a class",
-        next_step="check data.path in the recipe",
+        next_step="check the path",
     )
 
 

@@ -12,8 +12,10 @@ from converters.distill.teacher import RECORD, load_teacher_record
 from converters.export.artifacts import MODELS, Artifact, load_artifacts
 from converters.export.float_models import INPUT, OUTPUT
 from converters.export.variants import draft_manifest
+from converters.package.card import ModelCard
 from converters.package.golden import CASES, ORIGIN, golden_pictures
 from converters.package.report import Report
+from converters.profile.profile import Profile, load_profile
 from converters.quantize.integer_types import INTEGER_TYPES, load_types
 from converters.quantize.sensitivity import SENSITIVITY, load_sensitivity
 from converters.quiet import logged
@@ -25,6 +27,7 @@ from converters.verify.figures import Figures, load_figures, variant_logits
 from converters.verify.gate import load_verdicts
 from edgeinfer.bundle import (
     BlobSet,
+    Confusion,
     Document,
     Golden,
     Lineage,
@@ -73,18 +76,32 @@ def _run(context: Context) -> None:
                 outputs = variant_logits(context.needs["draft.eib"], artifact.id, tensors)
             variants.append(_measured(variant, artifact, figures, _stored(outputs, blobs), outputs))
             bar.advance(note=artifact.id)
+    profile = load_profile(context.needs["profile.json"])
+    card = ModelCard(recipe, record, figures, fitted, profile, tuple(variants))
+    context.give("model-card.md").write_bytes(card.markdown())
     manifest = replace(
         draft,
         variants=tuple(variants),
         golden=golden,
         calibration=fitted.calibration,
+        drift=profile.drift,
+        confusion=_confusion(profile, blobs),
+        cascade=profile.cascade,
         lineage=_lineage(recipe, record, load_teacher_record(context.needs[RECORD]).sha256),
         documents={
+            "model-card.md": Document(blobs.add(context.give("model-card.md")), "text/markdown"),
             "report.md": Document(blobs.add(context.give("report.md")), "text/markdown"),
             "report.json": Document(blobs.add(context.give("report.json")), "application/json"),
         },
     )
     write_bundle(context.give("bundle.eib"), manifest, blobs)
+
+
+def _confusion(profile: Profile, blobs: BlobSet) -> Confusion:
+    counts = np.asarray(profile.confusion, "<i4")
+    stored = TensorBlob(blobs.add(counts.tobytes()), "int32", counts.shape)
+    drift = profile.drift
+    return Confusion(drift.split, drift.n, drift.variant, stored, profile.per_class)
 
 
 def _golden(recipe: Recipe, blobs: BlobSet) -> tuple[Golden, NDArray[np.float32]]:
@@ -139,6 +156,7 @@ PACKAGE = Step(
         "figures.json",
         "verdicts.json",
         "calibration.json",
+        "profile.json",
         MODELS,
         INTEGER_TYPES,
         SENSITIVITY,

@@ -14,7 +14,8 @@ from converters.recipe import Recipe
 from converters.verify.confidence import Fitted
 from converters.verify.figures import Figures, VariantFigures
 from converters.verify.gate import Verdict
-from edgeinfer.bundle import Proportion, encode
+from converters.verify.proportion import shown
+from edgeinfer.bundle import encode
 
 
 @dataclass(frozen=True)
@@ -133,11 +134,6 @@ class Report:
             f"- Tools: {tools}.",
         ]
         return "\n".join(lines)
-
-
-def shown(share: Proportion) -> str:
-    """Return a share with its interval in percent, for example `98.5% (97.2-99.2)`."""
-    return f"{share.value:.1%} ({share.low * 100:.1f}-{share.high * 100:.1f})"
 
 
 def _row(variant: VariantFigures) -> str:

@@ -21,6 +21,7 @@ from converters.recipe.networks import (
     ResNetwork,
     SeparableNetwork,
 )
+from converters.recipe.profile import Card, Cascade, Drift
 from converters.recipe.quantization import ModelVariant, Qat
 from converters.recipe.recipe import Recipe
 from converters.recipe.rules import check_recipe
@@ -29,8 +30,11 @@ __all__ = [
     "LARGEST_BATCH",
     "Augment",
     "Budget",
+    "Card",
+    "Cascade",
     "ConvNetwork",
     "Data",
+    "Drift",
     "FactoryNetwork",
     "Gates",
     "Hint",

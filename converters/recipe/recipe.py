@@ -11,6 +11,7 @@ from converters.recipe.data import Data
 from converters.recipe.input import Augment, Input
 from converters.recipe.limits import Gates, Quantize
 from converters.recipe.models import Member, Student, Teacher
+from converters.recipe.profile import Card, Cascade, Drift
 from edgeinfer.bundle import canonical_json, encode
 
 _Model = TypeVar("_Model", Member, Teacher)
@@ -32,6 +33,9 @@ class Recipe:
         augment: Variation of the training pictures.
         quantize: Static int8.
         gates: Limits.
+        drift: Drift reference.
+        cascade: Handing unsure answers to the teacher.
+        card: What the model card says that nobody can measure.
         seed: Seed of every random choice.
         top: How many classes an answer lists.
         folder: Where relative paths start; set by `load_recipe`, no part of the digest.
@@ -48,6 +52,9 @@ class Recipe:
     augment: Augment = field(default_factory=Augment)
     quantize: Quantize = field(default_factory=Quantize)
     gates: Gates = field(default_factory=Gates)
+    drift: Drift = field(default_factory=Drift)
+    cascade: Cascade = field(default_factory=Cascade)
+    card: Card = field(default_factory=Card)
     seed: int = 0
     top: int = 3
     folder: str = "."

@@ -8,6 +8,7 @@ from converters.recipe.data import Data
 from converters.recipe.input import Input
 from converters.recipe.limits import Quantize
 from converters.recipe.model_rules import check_student, check_teacher
+from converters.recipe.profile_rules import check_profile
 from converters.recipe.quantization_rules import check_variants
 from converters.recipe.recipe import Recipe
 from converters.recipe.require import require
@@ -37,6 +38,7 @@ def check_recipe(recipe: Recipe) -> None:
     check_teacher(recipe.teacher, recipe.input)
     check_student(recipe.student, recipe.teacher, recipe.input)
     check_variants(recipe.quantize, recipe.student)
+    check_profile(recipe.drift, recipe.cascade)
 
 
 def _check_quantize(quantize: Quantize) -> None:

@@ -26,6 +26,7 @@ from converters.export.artifacts import MODELS, Artifact, load_artifacts, static
 from converters.export.float_models import INPUT, OUTPUT
 from converters.quiet import logged
 from converters.steps import Context, Step
+from converters.verify.proportion import proportion
 from edgeinfer.bundle import Latency, Proportion, decode, encode
 from edgeinfer.engines import engine_named
 from edgeinfer.host import processor
@@ -93,15 +94,6 @@ class Figures:
     student_parameters: int
     variants: tuple[VariantFigures, ...]
     int8_agreement: float | None = None
-
-
-def proportion(hits: NDArray[np.bool_]) -> Proportion:
-    """Return the share of hits on the test split with its 95% Wilson score interval (Wilson 1927)."""
-    from scipy.stats import binomtest
-
-    count, total = int(hits.sum()), len(hits)
-    interval = binomtest(count, total).proportion_ci(0.95, method="wilson")
-    return Proportion(count / total, float(interval.low), float(interval.high), total, "test")
 
 
 def load_figures(path: Path) -> Figures:

@@ -2,26 +2,38 @@
 
 from edgeinfer.bundle.canonical import canonical_json
 from edgeinfer.bundle.codec import Dialect, decode, encode
+from edgeinfer.bundle.content import Blob, TensorBlob
 from edgeinfer.bundle.document import manifest_bytes, parse_manifest
 from edgeinfer.bundle.manifest import (
     Binding,
-    Blob,
-    Calibration,
     Document,
     Golden,
     Input,
-    Latency,
     Lineage,
     Manifest,
     Output,
-    Proportion,
     Quantization,
-    TensorBlob,
     Tolerance,
     Variant,
 )
+from edgeinfer.bundle.measured import Calibration, Latency, Proportion, Split
 from edgeinfer.bundle.reader import Bundle, open_bundle
-from edgeinfer.bundle.rules import MAX_PIXELS, NAME_PATTERN, check_manifest
+from edgeinfer.bundle.reference import (
+    MOST_SYMBOLS,
+    Cascade,
+    CascadePoint,
+    Confusion,
+    DriftReference,
+    Feature,
+    InputStatistic,
+    Measure,
+    PredictedClass,
+    Projection,
+    StatisticName,
+    TopConfidence,
+)
+from edgeinfer.bundle.require import NAME_PATTERN
+from edgeinfer.bundle.rules import MAX_PIXELS, check_manifest
 from edgeinfer.bundle.steps import (
     CenterCrop,
     Decode,
@@ -39,33 +51,46 @@ from edgeinfer.bundle.writer import BlobSet, write_bundle
 
 __all__ = [
     "MAX_PIXELS",
+    "MOST_SYMBOLS",
     "NAME_PATTERN",
     "Binding",
     "Blob",
     "BlobSet",
     "Bundle",
     "Calibration",
+    "Cascade",
+    "CascadePoint",
     "CenterCrop",
+    "Confusion",
     "Decode",
     "Dialect",
     "Document",
+    "DriftReference",
+    "Feature",
     "Golden",
     "Input",
+    "InputStatistic",
     "Latency",
     "Layout",
     "Lineage",
     "Manifest",
+    "Measure",
     "Normalize",
     "Output",
     "PostprocessStep",
+    "PredictedClass",
     "PreprocessStep",
+    "Projection",
     "Proportion",
     "Quantization",
     "Resize",
     "Scale",
     "Softmax",
+    "Split",
+    "StatisticName",
     "TensorBlob",
     "Tolerance",
+    "TopConfidence",
     "TopK",
     "Variant",
     "canonical_json",

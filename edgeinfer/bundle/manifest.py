@@ -11,43 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from edgeinfer.bundle.content import Blob, DType, TensorBlob
+from edgeinfer.bundle.measured import Calibration, Latency, Proportion
+from edgeinfer.bundle.reference import Cascade, Confusion, DriftReference
 from edgeinfer.bundle.steps import PostprocessStep, PreprocessStep
 
 FORMAT = "edgeinfer-bundle"
 SCHEMA_VERSION = 1
 
-DType = Literal["float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool"]
 Precision = Literal["fp32", "fp16", "int8", "mixed", "int8-dynamic", "int8-weight-only"]
 Format = Literal["onnx", "tflite"]
-Split = Literal["train", "validation", "test"]
-
-
-@dataclass(frozen=True)
-class Blob:
-    """Content by digest.
-
-    Attributes:
-        sha256: 64 lower-case hex digits.
-        size: Bytes; a reader never takes more than this.
-    """
-
-    sha256: str
-    size: int
-
-
-@dataclass(frozen=True)
-class TensorBlob:
-    """A tensor stored as little-endian values in row-major order.
-
-    Attributes:
-        blob: The bytes.
-        dtype: Type of one value.
-        shape: Lengths of the axes; their product times the value's size is `blob.size`.
-    """
-
-    blob: Blob
-    dtype: DType
-    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -118,42 +91,6 @@ class Binding:
 
 
 @dataclass(frozen=True)
-class Proportion:
-    """A measured share with its 95% Wilson score interval.
-
-    Attributes:
-        value: Share in 0..1.
-        low: Lower bound.
-        high: Upper bound.
-        n: Cases measured on.
-        split: The part of the data they came from.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
-    split: Split
-
-
-@dataclass(frozen=True)
-class Latency:
-    """One call with batch 1, measured where the bundle was made: a hint, never a promise.
-
-    Attributes:
-        p50_us: Median in microseconds.
-        engine: Engine package and version.
-        threads: Threads given to the engine.
-        machine: Processor it was measured on.
-    """
-
-    p50_us: float
-    engine: str
-    threads: int
-    machine: str
-
-
-@dataclass(frozen=True)
 class Tolerance:
     """Largest difference from a golden output: |got - golden| <= atol + rtol * |golden|."""
 
@@ -219,29 +156,6 @@ class Golden:
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """Evidence that confidences mean what they say.
-
-    Attributes:
-        method: How they were calibrated.
-        split: Data that it was fitted on; never train.
-        n: Cases of that data.
-        nll_before: Mean negative log likelihood at temperature 1, in nats.
-        nll_after: The same at the fitted temperature.
-        ece_before: Expected calibration error over 15 equal-width bins at temperature 1.
-        ece_after: The same at the fitted temperature.
-    """
-
-    method: Literal["temperature"]
-    split: Split
-    n: int
-    nll_before: float
-    nll_after: float
-    ece_before: float
-    ece_after: float
-
-
-@dataclass(frozen=True)
 class Lineage:
     """Where the bundle comes from.
 
@@ -287,6 +201,9 @@ class Manifest:
         variants: Model files, the preferred one first.
         golden: Inputs with known outputs, if any.
         calibration: Evidence for its confidences, if calibrated.
+        drift: What its inputs and answers looked like on held-out data, if known.
+        confusion: Which classes it takes for which, if measured.
+        cascade: What handing unsure answers to the teacher would cost and gain, if measured.
         lineage: Where it comes from, if known.
         documents: Texts for people, by file name.
     """
@@ -301,6 +218,9 @@ class Manifest:
     variants: tuple[Variant, ...]
     golden: Golden | None = None
     calibration: Calibration | None = None
+    drift: DriftReference | None = None
+    confusion: Confusion | None = None
+    cascade: Cascade | None = None
     lineage: Lineage | None = None
     documents: Mapping[str, Document] = field(default_factory=dict)
     format: Literal["edgeinfer-bundle"] = "edgeinfer-bundle"
@@ -321,4 +241,6 @@ class Manifest:
         if self.golden:
             mentions += [tensor.blob for tensor in self.golden.inputs.values()]
             mentions += [blob for blobs in self.golden.pictures.values() for blob in blobs]
+        if self.confusion:
+            mentions.append(self.confusion.counts.blob)
         return mentions + [document.blob for document in self.documents.values()]

@@ -15,8 +15,9 @@ from pathlib import Path
 from types import TracebackType
 
 from edgeinfer.bundle.containers import MANIFEST_NAME, Container, blob_name, open_container, reading
+from edgeinfer.bundle.content import Blob
 from edgeinfer.bundle.document import MAX_MANIFEST_BYTES, parse_manifest
-from edgeinfer.bundle.manifest import Blob, Manifest
+from edgeinfer.bundle.manifest import Manifest
 from edgeinfer.errors import BundleError, DigestError, ManifestError
 from edgeinfer.host import atomic_file
 

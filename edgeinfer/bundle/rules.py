@@ -4,7 +4,8 @@ Invariants of a manifest that passed `check_manifest`:
 * every digest is 64 lower-case hex digits, every size is not negative, and equal digests have equal sizes;
 * every variant binds exactly the manifest's inputs and outputs, with their types and as many axes;
 * the preprocessing steps can be executed, make the input's shape, and their digest is the stated one;
-* golden tensors fit the tensors that they stand for.
+* golden tensors fit the tensors that they stand for;
+* what is said for drift, confusion and cascades fits the inputs, outputs and variants that it is said of.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ import math
 import re
 from collections.abc import Iterable
 
-from edgeinfer.bundle.codec import MANIFEST
-from edgeinfer.bundle.manifest import Binding, Golden, Input, Manifest, Output, TensorBlob, Variant
+from edgeinfer.bundle.content import TensorBlob
+from edgeinfer.bundle.manifest import Binding, Golden, Input, Manifest, Output, Variant
+from edgeinfer.bundle.reference_rules import check_references
+from edgeinfer.bundle.require import HEX_PATTERN, NAME_PATTERN
+from edgeinfer.bundle.require import require as _require
 from edgeinfer.bundle.steps import (
     CenterCrop,
     Decode,
@@ -26,7 +30,6 @@ from edgeinfer.bundle.steps import (
     Softmax,
     steps_digest,
 )
-from edgeinfer.errors import ManifestError
 
 _WIDTHS = {
     "float32": 4,
@@ -38,16 +41,14 @@ _WIDTHS = {
     "int64": 8,
     "bool": 1,
 }
-HEX_PATTERN = "[0-9a-f]{64}"
-NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 _HEX, _NAME = re.compile(HEX_PATTERN), re.compile(NAME_PATTERN)
-# Steps may be left out, but those that are there keep this order.
 # Above twice its limit Pillow refuses a picture by itself, whatever we declare.
 MAX_PIXELS = 178_956_970
 _VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,5}")
 # Beyond this, float32 arithmetic on pixels is no longer of use to anyone.
 _LARGE = 1e6
 _RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
+# Steps may be left out, but those that are there keep this order.
 _STAGE: dict[type, int] = {Decode: 0, Resize: 1, CenterCrop: 1, Scale: 2, Normalize: 3, Layout: 4}
 
 
@@ -76,6 +77,7 @@ def check_manifest(manifest: Manifest) -> None:
         _require(_NAME.fullmatch(name), "manifest.documents", repr(name), "a plain file name")
     if manifest.golden:
         _check_golden(manifest.golden, manifest)
+    check_references(manifest)
     _check_blobs(manifest)
 
 
@@ -272,8 +274,3 @@ def _unique(where: str, names: Iterable[str]) -> None:
     for name in names:
         _require(name not in seen, where, f"{name!r} twice", "unique names")
         seen.add(name)
-
-
-def _require(good: object, where: str, found: object, expected: object) -> None:
-    if not good:
-        raise ManifestError(where, found=found, expected=expected, next_step=MANIFEST.next_step)

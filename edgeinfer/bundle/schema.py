@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgeinfer.bundle.manifest import Manifest
-from edgeinfer.bundle.rules import HEX_PATTERN, NAME_PATTERN
+from edgeinfer.bundle.reference import MOST_SYMBOLS
+from edgeinfer.bundle.require import HEX_PATTERN, NAME_PATTERN
 
 PATH = Path(__file__).with_name("manifest.schema.json")
 _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean"}
@@ -47,6 +48,13 @@ _RULES: dict[tuple[str, str], dict[str, Any]] = {
     ("Resize", "width"): _COUNT,
     ("CenterCrop", "height"): _COUNT,
     ("CenterCrop", "width"): _COUNT,
+    ("DriftReference", "features"): {"minItems": 1},
+    ("DriftReference", "n"): _COUNT,
+    ("Feature", "name"): _NAME,
+    ("Feature", "counts"): {"minItems": 2, "maxItems": MOST_SYMBOLS},
+    ("Confusion", "n"): _COUNT,
+    ("Cascade", "n"): _COUNT,
+    ("Cascade", "points"): {"minItems": 1},
 }
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import IO, BinaryIO, Literal
 
 from edgeinfer.bundle.containers import MANIFEST_NAME, blob_name
+from edgeinfer.bundle.content import Blob
 from edgeinfer.bundle.document import manifest_bytes
-from edgeinfer.bundle.manifest import Blob, Manifest
+from edgeinfer.bundle.manifest import Manifest
 from edgeinfer.errors import BundleError, DigestError
 from edgeinfer.host import atomic_directory, atomic_file
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from edgeinfer.bundle import Bundle, Manifest, PreprocessStep, Proportion, Variant, encode, open_bundle
+from edgeinfer.bundle import Bundle, Manifest, PreprocessStep, Variant, encode, open_bundle
+from edgeinfer.cli.evidence import evidence_lines, share
 from edgeinfer.cli.table import table
 
 
@@ -14,23 +15,23 @@ from edgeinfer.cli.table import table
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as it is stored.")
 @click.option("--report", is_flag=True, help="Print the report that travels with the bundle.")
-def inspect(bundle: Path, as_json: bool, report: bool) -> None:
+@click.option("--card", is_flag=True, help="Print the model card: purpose, data, figures, limits.")
+def inspect(bundle: Path, as_json: bool, report: bool, card: bool) -> None:
     """Show what BUNDLE holds: inputs, outputs, variants with their measurements, and lineage."""
     with open_bundle(bundle) as opened:
         if as_json:
             click.echo(opened.manifest_bytes.decode(), nl=False)
-        elif report:
-            _show_report(opened)
+        elif report or card:
+            _show_document(opened, "report.md" if report else "model-card.md")
         else:
             click.echo(_summary(opened))
 
 
-def _show_report(opened: Bundle) -> None:
+def _show_document(opened: Bundle, name: str) -> None:
     documents = opened.manifest.documents
-    name = next((name for name, each in documents.items() if each.media_type == "text/markdown"), None)
-    if name is None:
+    if name not in documents:
         raise click.ClickException(
-            f"{opened.path} holds no report; its documents: {', '.join(documents) or 'none'}"
+            f"{opened.path} holds no {name}; its documents: {', '.join(documents) or 'none'}"
         )
     click.echo(opened.read(documents[name].blob).decode(errors="replace"), nl=False)
 
@@ -54,6 +55,7 @@ def _summary(opened: Bundle) -> str:
             f"confidence  calibrated on {evidence.n} {evidence.split} items: expected error "
             f"{evidence.ece_before:.3f} before, {evidence.ece_after:.3f} after",
         ]
+    parts += evidence_lines(opened)
     if manifest.golden:
         cases = next(iter(manifest.golden.inputs.values())).shape[0]
         parts += ["", f"self-test   {cases} golden inputs ({manifest.golden.origin})"]
@@ -105,8 +107,8 @@ def _variants(manifest: Manifest) -> str:
         [
             each.id,
             f"{each.blob.size:,}",
-            _share(each.accuracy),
-            _share(each.agreement),
+            share(each.accuracy),
+            share(each.agreement),
             f"{each.latency.p50_us:.0f} us" if each.latency else "-",
             _needs(each),
         ]
@@ -114,10 +116,6 @@ def _variants(manifest: Manifest) -> str:
     ]
     header = ["variant", "bytes", "accuracy (95% CI)", "agreement", "one run", "needs any of"]
     return table(header, rows, right=(1, 4))
-
-
-def _share(share: Proportion | None) -> str:
-    return f"{share.value:.1%} ({share.low * 100:.1f}-{share.high * 100:.1f})" if share else "-"
 
 
 def _needs(variant: Variant) -> str:

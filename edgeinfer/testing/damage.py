@@ -133,6 +133,7 @@ def _text(data: bytes) -> Callable[[Path, Path], None]:
     return lambda path, target: _write({**_entries(path), "manifest.json": data}, target)
 
 
+_SHARE = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 50, "split": "validation"}
 # Name of the damage, and what writes a copy of the first path with it to the second.
 DAMAGES: dict[str, Callable[[Path, Path], None]] = {
     "cut in half": _cut,
@@ -180,5 +181,22 @@ DAMAGES: dict[str, Callable[[Path, Path], None]] = {
     "labels that are too few": _set("outputs", 0, "labels", to=["one"]),
     "a variant bound to another input": _set("variants", 0, "inputs", to={}),
     "golden outputs without golden inputs": _manifest(lambda manifest: manifest.pop("golden")),
+    "a drift reference from training data": _set("drift", "split", to="train"),
+    "a drift reference of no variant": _set("drift", "variant", to="fake-int4"),
+    "counts that do not add up": _set("drift", "features", 0, "counts", to=[1, 2, 3]),
+    "more symbols than a report may hold": _set("drift", "features", 0, "counts", to=[1] * 11),
+    "edges out of order": _set("drift", "features", 0, "edges", to=[0.25, -0.25]),
+    "an edge too many": _set("drift", "features", 1, "edges", to=[0.0, 1.0]),
+    "a statistic of no input": _set("drift", "features", 0, "measure", "input", to="sound"),
+    "a statistic that nobody knows": _set("drift", "features", 0, "measure", "statistic", to="mood"),
+    "an element beyond the item": _set("drift", "features", 1, "measure", "index", to=16),
+    "an index where none belongs": _set("drift", "features", 0, "measure", "index", to=0),
+    "a class without a symbol": _set("drift", "features", 2, "groups", to=[0, 0]),
+    "a direction of another length": _set("drift", "features", 4, "measure", "direction", to=[1.0]),
+    "a confusion matrix of another shape": _set("confusion", "counts", "shape", to=[4, 1]),
+    "a class that the model does not name": _set("confusion", "per_class", "grey", to=_SHARE),
+    "a cascade without calibration": _manifest(lambda manifest: manifest.pop("calibration")),
+    "thresholds out of order": _set("cascade", "points", 0, "threshold", to=0.95),
+    "a recommended threshold that is not listed": _set("cascade", "recommended", to=0.7),
     "a golden tensor of another shape": _set("golden", "inputs", "image", "shape", to=[2, 1, 4, 5]),
 }

@@ -13,21 +13,30 @@ from edgeinfer.bundle import (
     Binding,
     BlobSet,
     Calibration,
+    Cascade,
+    CascadePoint,
+    Confusion,
     Decode,
     Document,
+    DriftReference,
+    Feature,
     Golden,
     Input,
+    InputStatistic,
     Layout,
     Lineage,
     Manifest,
     Normalize,
     Output,
+    PredictedClass,
+    Projection,
     Proportion,
     Resize,
     Scale,
     Softmax,
     TensorBlob,
     Tolerance,
+    TopConfidence,
     TopK,
     Variant,
     steps_digest,
@@ -54,6 +63,7 @@ def sample_manifest(blobs: BlobSet) -> Manifest:
     stored = _tensor(values, blobs)
     golden_output = _tensor(mean_logits(values), blobs)
     accuracy = Proportion(0.9, 0.8, 0.95, 100, "test")
+    share = Proportion(0.88, 0.76, 0.94, 50, "validation")
     variants = tuple(
         Variant(
             id=f"fake-{precision}",
@@ -85,11 +95,45 @@ def sample_manifest(blobs: BlobSet) -> Manifest:
         variants=variants,
         golden=Golden("synthetic", {"image": stored}, {"image": (blobs.add(_png(grey)),)}),
         calibration=Calibration("temperature", "validation", 50, 0.3, 0.2, 0.1, 0.05),
+        drift=_drift(),
+        confusion=Confusion(
+            "validation", 50, "fake-int8", _confusion(blobs), {"light": share, "dark": share}
+        ),
+        cascade=Cascade(
+            split="validation",
+            n=50,
+            variant="fake-int8",
+            student_accuracy=share,
+            teacher_accuracy=share,
+            points=(CascadePoint(0.5, share, share, share), CascadePoint(0.9, share, share)),
+            recommended=0.9,
+            rule="a sample",
+        ),
         lineage=Lineage(
             "1" * 64, "2" * 64, {"train": 7, "validation": 2, "test": 1}, "3" * 64, 0, {"numpy": "2"}
         ),
         documents={"report.md": Document(blobs.add(b"# sample\n"), "text/markdown")},
     )
+
+
+def _drift() -> DriftReference:
+    brightness, first = InputStatistic("image", "mean"), InputStatistic("image", "element", index=0)
+    return DriftReference(
+        "validation",
+        50,
+        "fake-int8",
+        (
+            Feature("image.brightness", brightness, (20, 20, 10), edges=(-0.25, 0.25)),
+            Feature("image.first", first, (25, 25), edges=(0.0,)),
+            Feature("predicted_class", PredictedClass(), (30, 20), groups=(0, 1)),
+            Feature("confidence", TopConfidence(), (10, 40), edges=(0.75,)),
+            Feature("logits.0", Projection("logits", (0.6, -0.8)), (26, 24), edges=(0.1,)),
+        ),
+    )
+
+
+def _confusion(blobs: BlobSet) -> TensorBlob:
+    return TensorBlob(blobs.add(np.array([[24, 1], [5, 20]], "<i4").tobytes()), "int32", (2, 2))
 
 
 def write_sample_bundle(path: str | Path, form: Literal["file", "folder"] = "file") -> Path:

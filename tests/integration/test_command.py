@@ -43,7 +43,7 @@ def run(edgeinfer_command, tmp_path):
 
 def test_help_names_every_command_and_a_typo_is_no_traceback(run):
     listed = run("--help").stdout
-    for command in ("bench", "convert", "doctor", "inspect", "predict", "verify"):
+    for command in ("bench", "compare", "convert", "doctor", "gold", "inspect", "predict", "verify"):
         assert f"\n  {command} " in listed
         assert "Usage: edgeinfer" in run(command, "--help").stdout
     assert "No such command 'predcit'" in run("predcit", status=2).stderr

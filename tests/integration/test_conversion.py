@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import edgeinfer as ei
-from converters import convert, load_recipe
+from converters import convert, load_examples, load_recipe
 from converters.pipeline import STEPS
 from converters.progress import Quiet
 from converters.recipe import (
@@ -29,7 +29,10 @@ from converters.recipe import (
     Teacher,
     Training,
 )
+from edgeinfer.bundle import open_bundle
+from edgeinfer.drift import count_symbols, feature_symbols
 from edgeinfer.errors import ConversionError, GateError
+from edgeinfer.preprocess import Preprocessor
 
 ROOT = Path(__file__).parents[2]
 OPEN = Gates(max_int8_drop=1.0, min_parity=0.9)
@@ -133,6 +136,29 @@ def test_a_killed_run_goes_on_where_it_was_to_the_same_result(
     models = [f"slim/models/{file}" for file in ("int8.tflite", "int8.onnx", "artifacts.json")]
     for path in ("student/student.pt", *models, "export/fp32.tflite"):
         assert (tmp_path / "work" / path).read_bytes() == (unbroken / "work" / path).read_bytes(), path
+
+
+def test_a_device_finds_the_symbols_that_the_bundle_says(unbroken):
+    """The drift reference, confusion and cascade hold for the bundle as it is run, not as it was trained."""
+    validation = load_examples(unbroken / "work", "validation")
+    with ei.load(unbroken / "digits.eib") as model:
+        manifest = model.manifest
+        inputs = {"image": Preprocessor(manifest.inputs[0].preprocess).tensors(validation.items)}
+        outputs = model.run(inputs)
+        sure = np.array([model.predict(item[None]).confidence for item in inputs["image"]])
+    for feature in manifest.drift.features:
+        found = feature_symbols(feature, manifest, inputs, outputs)
+        assert count_symbols(found, len(feature.counts)) == feature.counts, feature.name
+    named = outputs["logits"].argmax(1)
+    with open_bundle(unbroken / "digits.eib") as bundle:
+        counts = np.frombuffer(bundle.read(manifest.confusion.counts.blob), "<i4").reshape(10, 10)
+        card = bundle.read(manifest.documents["model-card.md"].blob).decode()
+    assert counts.sum() == len(named)
+    assert all(counts[label, name] > 0 for label, name in zip(validation.labels, named, strict=True))
+    for point in manifest.cascade.points:
+        assert point.escalation.value == (sure < point.threshold).mean()
+    assert card.startswith("# Model card: digits 1.0.0")
+    assert "onnxruntime 1.18 or newer" in card
 
 
 def test_a_missed_limit_fails_with_the_figures_and_leaves_no_bundle(tmp_path, unbroken):

@@ -17,12 +17,18 @@ from edgeinfer.bundle import (
     BlobSet,
     Calibration,
     Document,
+    DriftReference,
+    Feature,
+    InputStatistic,
     Latency,
     Lineage,
     Manifest,
     Output,
+    PredictedClass,
+    Projection,
     Proportion,
     Softmax,
+    TopConfidence,
     TopK,
     encode,
     manifest_bytes,
@@ -55,6 +61,22 @@ VALIDATOR = jsonschema.Draft202012Validator(manifest_schema())
 
 
 @st.composite
+def references(draw: st.DrawFn, output: Output, variant: str) -> DriftReference:
+    """A valid drift reference with arbitrary bins, counts and direction."""
+    classes, features = len(output.labels), []
+    for at, measure in enumerate([InputStatistic("image", "sharpness"), TopConfidence()]):
+        edges = draw(st.lists(st.floats(-1e29, 1e29), min_size=1, max_size=9, unique=True))
+        counts = draw(st.lists(st.integers(0, 99), min_size=len(edges) + 1, max_size=len(edges) + 1))
+        counts[0] += 1000 - sum(counts)
+        features.append(Feature(f"f{at}", measure, tuple(counts), tuple(sorted(edges))))
+    direction = tuple(draw(st.lists(st.floats(-9, 9), min_size=classes, max_size=classes)))
+    features.append(Feature("p", Projection(output.name, direction), (1000, 0), (0.0,)))
+    if classes > 1:
+        features.append(Feature("c", PredictedClass(), (1000, 0), groups=(0, *[1] * (classes - 1))))
+    return DriftReference("validation", 1000, variant, tuple(features))
+
+
+@st.composite
 def manifests(draw: st.DrawFn) -> Manifest:
     """A valid manifest: the sample with arbitrary values in its free fields."""
     base = sample_manifest(BlobSet())
@@ -77,6 +99,13 @@ def manifests(draw: st.DrawFn) -> Manifest:
     documents = draw(
         st.dictionaries(NAMES, st.builds(Document, st.builds(Blob, DIGESTS, COUNTS), TEXT), max_size=2)
     )
+    calibration = draw(
+        st.none()
+        | st.builds(
+            Calibration, st.just("temperature"), st.just("validation"), COUNTS, *[st.floats(0, 99)] * 4
+        )
+    )
+    cascade = replace(base.cascade, variant=variants[1].id, rule=draw(TEXT))
     return replace(
         base,
         name=draw(NAMES),
@@ -84,12 +113,10 @@ def manifests(draw: st.DrawFn) -> Manifest:
         licence=draw(TEXT),
         outputs=(first,),
         variants=variants,
-        calibration=draw(
-            st.none()
-            | st.builds(
-                Calibration, st.just("temperature"), st.just("validation"), COUNTS, *[st.floats(0, 99)] * 4
-            )
-        ),
+        calibration=calibration,
+        drift=draw(st.none() | references(first, variants[0].id)),
+        confusion=None,
+        cascade=draw(st.none() | st.just(cascade)) if calibration else None,
         lineage=draw(
             st.none()
             | st.builds(

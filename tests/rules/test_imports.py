@@ -103,3 +103,8 @@ def test_importing_edgeinfer_takes_at_most_8_ms():
 
 def test_importing_the_converters_loads_no_torch():
     assert fresh("import sys, converters.cli; print('torch' in sys.modules)") == "False\n"
+
+
+def test_comparing_and_evaluating_load_no_torch():
+    rooms = "converters.compare.compare, converters.compare.command, converters.gold.command, converters.gold.evaluate"
+    assert fresh(f"import sys, {rooms}; print('torch' in sys.modules)") == "False\n"

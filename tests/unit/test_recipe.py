@@ -93,3 +93,25 @@ def test_a_teacher_is_a_file_or_is_trained_but_not_both():
     with pytest.raises(RecipeError, match="expected both, to train a teacher first"):
         check_recipe(replace(recipe, teacher=replace(recipe.teacher, training=None)))
     check_recipe(replace(recipe, student=replace(recipe.student, network=ConvNetwork(4, (1,)))))
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ("[drift]\nsymbols = 11", "recipe.drift.symbols: expected 2 to 10, found 11"),
+        ("[drift]\nprojections = -1", "recipe.drift.projections: expected 0 to 20"),
+        ("[cascade]\nthresholds = []", "recipe.cascade.thresholds: expected 1 to 1000 shares"),
+        ("[cascade]\nthresholds = [0.9, 0.5]", "recipe.cascade.thresholds: expected 1 to 1000 shares"),
+        ("[cascade]\nthresholds = [0.5, 1.5]", "of 0 to 1, ascending"),
+        ("[cascade]\ntarget_accuracy = 98", "recipe.cascade.target_accuracy: expected a share of 0 to 1"),
+        ("[cascade]\nmax_escalation = -0.1", "recipe.cascade.max_escalation: expected a share of 0 to 1"),
+        ("[card]\nlimitations = 'none'", "recipe.card.limitations: expected a list"),
+        ("[card]\nlicense = 'x'", "unknown key 'license'"),
+    ],
+)
+def test_wrong_wishes_for_the_device_are_refused(tmp_path, section, message):
+    path = tmp_path / "recipe.toml"
+    path.write_text(f"{DIGITS.read_text()}\n{section}\n")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert message in str(caught.value)

@@ -1,0 +1,1 @@
+"""Gold sets: items that people labelled, in versions that only grow."""
