@@ -194,16 +194,13 @@ def test_all_layers_in_float_give_the_float_answers(small):
 
 
 def test_without_a_barrier_a_layer_kept_in_float_is_silently_quantized_again(small, monkeypatch):
-    """What `nodes_to_exclude` alone does: the file says float, the engine computes int8; linear layers stay float."""
+    """What `nodes_to_exclude` alone does: the file says float, the engine computes int8."""
     layer = small.pair.layers[1]
     monkeypatch.setattr(onnx_int8, "_add_barriers", lambda *_: [])
     path = small.onnx(float_nodes=(layer.node,))
     stored = {each.name: each.data_type for each in onnx.load(path).graph.initializer}
     assert stored[layer.weight] == onnx.TensorProto.FLOAT
     found = onnx_precisions(path, small.pair.layers, small.folder)
-    if small.folder.name.startswith("mlp"):
-        assert found[layer.name] == "float"
-        return
     assert found[layer.name] == "int8"
     with pytest.raises(ConversionError, match=rf"layer {layer.name} of .* expected float, found int8"):
         check_precisions(path.name, found, [layer.name])
