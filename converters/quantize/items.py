@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,8 @@ from edgeinfer.preprocess import Preprocessor
 class StoredItems:
     """Rows of the items that the data step keeps on disk.
 
-    The file is mapped anew for every batch: what was read of a mapping counts as memory in use as
-    long as it stands.
+    They are read and not mapped: a system may map megabytes around every row that is touched, and
+    all of it counts as memory in use.
     """
 
     def __init__(self, stored: Path, rows: NDArray[np.int64], preprocess: Preprocessor) -> None:
@@ -27,8 +28,20 @@ class StoredItems:
 
     def tensors(self, start: int, stop: int) -> NDArray[np.float32]:
         """Return the inputs `start` to `stop`, as the model takes them."""
-        stored = np.load(self._stored, mmap_mode="r")
-        return self._preprocess.tensors(np.asarray(stored[self._rows[start:stop]]))
+        return self._preprocess.tensors(read_rows(self._stored, self._rows[start:stop]))
+
+
+def read_rows(path: Path, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Return some rows of an array in a `.npy` file (format 1.0), without reading the others."""
+    with path.open("rb") as file:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        first = file.tell()
+        found = np.empty((len(rows), *shape[1:]), dtype)
+        for at, row in enumerate(rows):
+            file.seek(first + int(row) * found[at].nbytes)
+            found[at] = np.frombuffer(file.read(found[at].nbytes), dtype).reshape(shape[1:])
+    return found
 
 
 def validation_items(

@@ -42,22 +42,12 @@ def quantize_onnx(  # noqa: PLR0913 - two files, a folder, the ranges, and three
         per_channel: A scale per output channel of the weights, not per tensor.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.calibrate import (
-        CalibrationMethod,
-        TensorData,
-        TensorsData,
-        save_tensors_data,
-    )
 
     prepared, cache = scratch / "prepared.onnx", scratch / "ranges.json"
     model = onnx.load(float_path)
     barriers = _add_barriers(model, float_nodes)
     onnx.save(model, prepared)
-    held = {
-        name: TensorData(lowest=np.float32(low), highest=np.float32(high))
-        for name, (low, high) in ranges.items()
-    }
-    save_tensors_data(TensorsData(CalibrationMethod.MinMax, held), cache)
+    _write_cache(ranges, cache)
     unsigned = {"U": QuantType.QUInt8, "S": QuantType.QInt8}
     options: dict[str, object] = {"QDQDisableWeightAdjustForInt32Bias": True}
     if types[2] == "U":
@@ -76,6 +66,22 @@ def quantize_onnx(  # noqa: PLR0913 - two files, a folder, the ranges, and three
     )
     prepared.unlink()
     cache.unlink()
+
+
+def _write_cache(ranges: Ranges, path: Path) -> None:
+    """Write ranges as what the quantizer remembers of a calibration, so that it makes none."""
+    from onnxruntime.quantization.calibrate import (
+        CalibrationMethod,
+        TensorData,
+        TensorsData,
+        save_tensors_data,
+    )
+
+    held = {
+        name: TensorData(lowest=np.float32(low), highest=np.float32(high))
+        for name, (low, high) in ranges.items()
+    }
+    save_tensors_data(TensorsData(CalibrationMethod.MinMax, held), path)
 
 
 def _add_barriers(model: onnx.ModelProto, float_nodes: Collection[str]) -> list[str]:

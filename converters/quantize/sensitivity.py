@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ from edgeinfer.bundle import decode
 # Name of the file that the quantize step gives.
 SENSITIVITY = "sensitivity.json"
 _BATCH = 32
-# How many of the most sensitive layers are tried together for the report.
+# How many layers in float are searched for where none were asked for.
 _TOGETHER = 4
+_NEARLY = 0.9
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Sensitivity:
         float_accuracy: Top-1 of the float file on them, None without labels.
         whole: Every layer in int8.
         alone: Each layer alone in float, the most sensitive first.
-        together: The most sensitive one, two, three ... in float.
+        together: One, two, three ... layers in float, found by adding whichever brings back most; as many
+            as it takes, none where nothing is lost.
         chosen: Layers that are kept in float in what is shipped.
     """
 
@@ -77,8 +79,12 @@ class Sensitivity:
     def advice(self) -> str:
         """Return what to keep in float, what it regains and what it costs, in a sentence."""
         lost = self.drop(self.whole)
-        best = min(self.together, key=lambda kept: (self.drop(kept), kept.bytes), default=self.whole)
-        regained = lost - self.drop(best)
+        # What is better than the float file is luck, and no reason to keep more.
+        gains = [lost - max(self.drop(kept), 0.0) for kept in self.together]
+        most = max(gains, default=0.0)
+        # The first that does nearly as much as the best.
+        at = next((at for at, gain in enumerate(gains) if gain >= _NEARLY * most), None)
+        best, regained = (self.whole, 0.0) if at is None else (self.together[at], gains[at])
         if lost <= 0 or regained <= 0:
             return (
                 f"int8 loses {lost * 100:.1f} points on {self.items} validation items; no layer regains any"
@@ -97,7 +103,10 @@ def explore(
     float_accuracy: float | None,
     most: float | None,
 ) -> Sensitivity:
-    """Rank layers by what each alone brings back, then keep the first of the ranking together.
+    """Rank layers by what each alone brings back, and search for few that bring back all together.
+
+    Each step of the search adds the layer with which the divergence becomes least: a layer may help
+    only beside another, where the tensor between the two is what cannot be quantized.
 
     Args:
         measure: Measures with these layers in float.
@@ -105,24 +114,27 @@ def explore(
         items: How many items `measure` measures on.
         float_accuracy: Of the float file on them.
         most: Largest drop: layers are added until it is kept, and are then `chosen`; the best set is
-            chosen where none keeps it. None chooses nothing.
+            chosen where none keeps it. None chooses nothing, and looks for few that regain all.
     """
     whole = measure(())
-    alone = sorted((measure((name,)) for name in layers), key=lambda kept: (kept.divergence, kept.bytes))
-    ranking = [kept.layers[0] for kept in alone]
+    alone = sorted((measure((name,)) for name in layers), key=_loss)
     found = Sensitivity(items, float_accuracy, whole, tuple(alone), ())
-    together: list[Kept] = []
-    for count in range(1, len(ranking) + 1):
-        met = most is None or any(found.drop(kept) <= most for kept in (whole, *together))
-        if met and count > _TOGETHER:
+    sets = [whole]
+    while found.drop(sets[-1]) > (most or 0.0) and len(sets[-1].layers) < len(layers):
+        kept = sets[-1].layers
+        if most is None and len(kept) == _TOGETHER:
             break
-        together.append(alone[0] if count == 1 else measure(tuple(ranking[:count])))
+        others = [name for name in layers if name not in kept]
+        sets.append(min((measure((*kept, name)) for name in others), key=_loss) if kept else alone[0])
     chosen: tuple[str, ...] = ()
     if most is not None:
-        sets = (whole, *together)
         good = [kept for kept in sets if found.drop(kept) <= most]
         chosen = (good[0] if good else min(sets, key=found.drop)).layers
-    return Sensitivity(items, float_accuracy, whole, tuple(alone), tuple(together), chosen)
+    return replace(found, together=tuple(sets[1:]), chosen=chosen)
+
+
+def _loss(kept: Kept) -> tuple[float, int]:
+    return kept.divergence, kept.bytes
 
 
 class OnnxTrial:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from converters.data.dataset import load_record
-from converters.export.artifacts import NAMED_MODELS, Artifact, write_artifacts
+from converters.export.artifacts import NAMED_MODELS, Artifact, IntegerTypes, write_artifacts
 from converters.export.slim_onnx import slim_onnx
 from converters.export.variants import draft_manifest
 from converters.quantize.float_pair import FloatPair, calibrated, float_tensors
@@ -126,51 +126,59 @@ def _sensitivity(work: _Work) -> Sensitivity:
 
 
 def _onnx_files(work: _Work, chosen: Sequence[Layer]) -> tuple[list[Artifact], tuple[TypeFigures, ...]]:
-    """Write the ONNX files that are shipped; return them, the best first, and all choices' figures."""
-    recipe, settings = work.context.recipe, work.context.recipe.quantize
-    floats = [layer.name for layer in chosen]
-    artifacts, figures = [], []
-    for types in settings.onnx_types:
-        path = work.candidates / f"{types}.onnx"
-        quantize_onnx(
-            work.pair.onnx,
-            work.pair.ranges,
-            work.candidates,
-            path,
-            types=types,
-            float_nodes=[layer.node for layer in chosen],
-            per_channel=settings.per_channel,
-        )
-        layers = onnx_precisions(path, work.pair.layers, work.candidates)
-        unasked = [name for name, found in layers.items() if found == "float" and name not in floats]
-        check_precisions(f"the ONNX file ({types})", layers, [*floats, *unasked])
-        artifacts.append(
-            Artifact(
-                id=types.lower(),
-                file=path.name,
-                format="onnx",
-                precision="mixed" if chosen else "int8",
-                engine="onnxruntime",
-                method="static" if settings.qat is None else "qat",
-                types=types,
-                layers=layers,
-            )
-        )
-        figures.append(TypeFigures(types, len(slim_onnx(path.read_bytes())), tuple(unasked)))
-    if len(figures) > 1:
-        write_artifacts(work.candidates, artifacts)
-        bundle, blobs = work.candidates / "candidates.eib", BlobSet()
-        record = load_record(work.context.needs)
-        write_bundle(bundle, draft_manifest(recipe, record, work.candidates, blobs, 1.0), blobs)
-        figures = timed(figures, bundle, [each.id for each in artifacts])
+    """Write the ONNX files to ship; return them, the best first, and the figures of all integer types."""
+    settings = work.context.recipe.quantize
+    found = [_candidate(work, types, chosen) for types in settings.onnx_types]
+    artifacts, figures = [each for each, _ in found], [each for _, each in found]
+    if len(found) > 1:
+        figures = timed(figures, _bundled(work, artifacts), [each.id for each in artifacts])
     best = [each.types for each in fastest(figures, settings.ship)]
-    shipped = []
-    for at, types in enumerate(best):
+    shipped: list[Artifact] = []
+    for types in best:
         artifact = next(each for each in artifacts if each.types == types)
-        name = artifact.precision if not at else f"{artifact.precision}-{artifact.id}"
+        name = f"{artifact.precision}-{artifact.id}" if shipped else artifact.precision
         shutil.copyfile(work.candidates / artifact.file, work.models / f"{name}.onnx")
         shipped.append(replace(artifact, id=f"onnx-{name}", file=f"{name}.onnx"))
-    return shipped, tuple(replace(each, shipped=each.types in best) for each in figures)
+    ships = best if "int8" in settings.variants else []
+    return shipped, tuple(replace(each, shipped=each.types in ships) for each in figures)
+
+
+def _candidate(work: _Work, types: IntegerTypes, chosen: Sequence[Layer]) -> tuple[Artifact, TypeFigures]:
+    """Write the ONNX file of some integer types, and read what its layers run in."""
+    settings, path = work.context.recipe.quantize, work.candidates / f"{types}.onnx"
+    quantize_onnx(
+        work.pair.onnx,
+        work.pair.ranges,
+        work.candidates,
+        path,
+        types=types,
+        float_nodes=[layer.node for layer in chosen],
+        per_channel=settings.per_channel,
+    )
+    floats = [layer.name for layer in chosen]
+    layers = onnx_precisions(path, work.pair.layers, work.candidates)
+    unasked = tuple(name for name, found in layers.items() if found == "float" and name not in floats)
+    check_precisions(f"the ONNX file ({types})", layers, [*floats, *unasked])
+    artifact = Artifact(
+        id=types.lower(),
+        file=path.name,
+        format="onnx",
+        precision="mixed" if chosen else "int8",
+        engine="onnxruntime",
+        method="static" if settings.qat is None else "qat",
+        types=types,
+        layers=layers,
+    )
+    return artifact, TypeFigures(types, len(slim_onnx(path.read_bytes())), unasked)
+
+
+def _bundled(work: _Work, artifacts: Sequence[Artifact]) -> Path:
+    """Return a bundle of the candidates, for the runtime to measure."""
+    context, path, blobs = work.context, work.candidates / "candidates.eib", BlobSet()
+    write_artifacts(work.candidates, artifacts)
+    record = load_record(context.needs)
+    write_bundle(path, draft_manifest(context.recipe, record, work.candidates, blobs, 1.0), blobs)
+    return path
 
 
 def _tflite_file(work: _Work, chosen: Sequence[Layer], onnx_file: Artifact) -> Artifact:

@@ -20,7 +20,7 @@ class Quantize:
         per_channel: A scale for each output channel of the weights, not one a layer.
         onnx_types: Integer types to try for ONNX, activations before weights: U for uint8, S for int8.
         ship: How many of them to ship, the fastest here first.
-        float_layers: Layers to keep in float; `auto` keeps the most sensitive ones, one after the other,
+        float_layers: Layers to keep in float; `auto` keeps those that bring back most, one more at a time,
             until validation loses at most `gates.max_int8_drop`.
         sensitivity_items: Validation items on which each layer's sensitivity is measured.
         variants: Files beside the fp32 ones: `int8` (static), `fp16`, and for networks of linear layers

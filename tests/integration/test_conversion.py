@@ -17,6 +17,7 @@ import edgeinfer as ei
 from converters import convert, load_examples, load_recipe
 from converters.pipeline import STEPS
 from converters.progress import Quiet
+from converters.quantize.static import QUANTIZE
 from converters.recipe import (
     Augment,
     ConvNetwork,
@@ -38,6 +39,7 @@ ROOT = Path(__file__).parents[2]
 OPEN = Gates(max_int8_drop=1.0, min_parity=0.9)
 # Timing several takes a process each.
 ONE_TYPE = Quantize(onnx_types=("U8S8",))
+BEFORE_QUANTIZE = [step.name for step in STEPS][: STEPS.index(QUANTIZE)]
 
 
 def small(**changes: object) -> Recipe:
@@ -116,7 +118,7 @@ def killed_at(folder: Path, title: str, count: int) -> None:
         ("training the teacher", 1, ["data"], 1),
         ("asking the teacher", 1, ["data", "teacher"], 0),
         ("distilling the student", 2, ["data", "teacher", "answers", "budget"], 2),
-        ("quantizing", 1, ["data", "teacher", "answers", "budget", "student", "export"], 0),
+        ("quantizing", 1, BEFORE_QUANTIZE, 0),
         (
             "packing",
             4,
