@@ -96,6 +96,11 @@ convert(small(), folder / "digits.eib", folder / "work", Fatal())
 """
 
 
+def skipped(heard: Heard) -> list[str]:
+    """The steps that said they were up to date; others say what they found."""
+    return [note.removesuffix(": up to date") for note in heard.notes if note.endswith(": up to date")]
+
+
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("unbroken")
@@ -133,7 +138,7 @@ def test_a_killed_run_goes_on_where_it_was_to_the_same_result(
     killed_at(tmp_path, title, count)
     heard = Heard()
     convert(small(), tmp_path / "digits.eib", tmp_path / "work", heard)
-    assert heard.notes == [f"{name}: up to date" for name in finished]
+    assert skipped(heard) == finished
     assert heard.bars[title] == resumed_at
     models = [f"slim/models/{file}" for file in ("int8.tflite", "int8.onnx", "artifacts.json")]
     for path in ("student/student.pt", *models, "export/fp32.tflite"):
@@ -180,7 +185,7 @@ def test_a_place_that_cannot_be_written_is_named_and_nothing_is_lost(tmp_path, u
         convert(small(), tmp_path / "file/digits.eib", unbroken / "work")
     heard = Heard()
     convert(small(), tmp_path / "digits.eib", unbroken / "work", heard)
-    assert len(heard.notes) == len(STEPS), "every step was up to date"
+    assert skipped(heard) == [step.name for step in STEPS]
 
 
 def test_layers_in_float_and_two_integer_types_ship_as_asked_for(tmp_path, unbroken):
@@ -354,7 +359,7 @@ def test_another_preprocessing_trains_anew(unbroken, tmp_path):
     changed = replace(recipe, input=replace(recipe.input, mean=(0.4,)))
     convert(changed, tmp_path / "digits.eib", tmp_path / "work", heard)
     assert {"training the teacher", "distilling the student"} <= set(heard.bars)
-    assert heard.notes == []
+    assert skipped(heard) == []
 
 
 def test_the_shipped_report_names_no_folder_and_no_picture_of_the_maker(tmp_path):

@@ -18,6 +18,8 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from converters.distill.folding import folded
+from converters.distill.mlp import Mlp
+from converters.distill.resnet import ResNet
 from converters.export.float_models import export_onnx, export_tflite
 from converters.quantize.fake import ActivationQuantizer, QuantizedLayer, on_grid, weight_scale
 from converters.quantize.float_pair import FloatPair, calibrated
@@ -28,6 +30,7 @@ from converters.quantize.ranges import Held
 from converters.quantize.tflite_int8 import quantize_tflite
 from converters.quantize.trained import load_learned, write_learned
 from converters.quiet import logged
+from converters.recipe import MlpNetwork, ResNetwork
 from edgeinfer.engines import SessionOptions, engine_named
 from edgeinfer.errors import ConversionError
 
@@ -128,14 +131,14 @@ def int8(pair: FloatPair, folder: Path, inputs: torch.Tensor) -> Int8:
         pair,
         folder,
         answers(folder / "int8.onnx", "onnxruntime", rows),
-        answers(folder / "int8.tflite", "litert", np.ascontiguousarray(rows.transpose(0, 2, 3, 1))),
+        answers(folder / "int8.tflite", "litert", rows.transpose(0, 2, 3, 1) if rows.ndim == 4 else rows),
     )
 
 
 def answers(path: Path, engine: str, rows: np.ndarray) -> np.ndarray:
     session = engine_named(engine).load(path.read_bytes(), SessionOptions())
     (input_,), (output,) = session.inputs, session.outputs
-    given = [session.run({input_.name: row[None]})[output.name] for row in rows]
+    given = [session.run({input_.name: np.ascontiguousarray(row[None])})[output.name] for row in rows]
     session.close()
     return np.concatenate(given)
 
@@ -204,6 +207,41 @@ def test_both_files_compute_what_was_trained(case):
     assert steps.max() < 1.01
     assert (steps < 0.5).mean() > 0.99
     np.testing.assert_array_equal(case.qat.onnx.argmax(1), simulated.argmax(1))
+
+
+@pytest.mark.parametrize(
+    ("build", "shape", "last"),
+    [
+        (lambda: ResNet(3, 10, ResNetwork()), (3, 16, 16), "classifier"),
+        (lambda: Mlp(20, 4, MlpNetwork((32, 16))), (20,), "classifier"),
+    ],
+    ids=["resnet", "mlp"],
+)
+def test_networks_of_the_catalogue_end_in_the_simulation_s_bits(tmp_path, build, shape, last):
+    """Barely trained: what is tested is that every grid of the network is the one of both files."""
+    torch.manual_seed(0)
+    network, inputs = build(), torch.randn(64, *shape)
+    for _ in range(20):
+        network(inputs)
+    qat = QatNetwork(network, inputs[:2], observe_steps=3)
+    optimizer = torch.optim.AdamW(qat.parameters(), 1e-3)
+    for _ in range(6):
+        optimizer.zero_grad()
+        qat(inputs).square().mean().backward()
+        optimizer.step()
+    qat.eval()
+    qat.settle()
+    with logged(tmp_path / "log"):
+        write_learned(qat, inputs[:4], tmp_path)
+        learned = load_learned(tmp_path)
+        assert learned is not None
+        pair = learned.pair(Held(inputs[:20].numpy()))
+    files = int8(pair, tmp_path, inputs)
+    np.testing.assert_array_equal(files.onnx, files.tflite)
+    with torch.no_grad():
+        simulated = copy.deepcopy(qat).double()(inputs.double()).numpy()
+    low, high = qat.ranges()[last]
+    np.testing.assert_allclose(files.onnx, simulated, rtol=0, atol=(high - low) / 255 / 100)
 
 
 def test_every_layer_runs_in_int8(case):
