@@ -117,7 +117,7 @@ def killed_at(folder: Path, title: str, count: int) -> None:
         ("training the teacher", 1, ["data"], 1),
         ("asking the teacher", 1, ["data", "teacher"], 0),
         ("distilling the student", 2, ["data", "teacher", "answers", "budget"], 2),
-        ("quantizing", 1, ["data", "teacher", "answers", "budget", "student", "export"], 0),
+        ("quantizing", 1, ["data", "teacher", "answers", "budget", "student", "export", "qat"], 0),
         (
             "packing",
             4,
