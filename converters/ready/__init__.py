@@ -10,7 +10,7 @@ from converters.ready.recipe import (
     ReadyRecipe,
     Runtimes,
 )
-from converters.ready.rules import check_ready, ready_recipe
+from converters.ready.rules import check_ready, load_ready_recipe
 
 __all__ = [
     "Detections",
@@ -23,5 +23,5 @@ __all__ = [
     "Runtimes",
     "check_ready",
     "convert_ready",
-    "ready_recipe",
+    "load_ready_recipe",
 ]

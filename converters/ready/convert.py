@@ -24,7 +24,7 @@ from converters.ready.measured import GoldenSet, golden_set, measured
 from converters.ready.proof import difference
 from converters.ready.quantize import quantized
 from converters.ready.recipe import ReadyQuantize, ReadyRecipe
-from converters.ready.report import ReadyFigures, ReadyReport
+from converters.ready.report import ReadyFigures, ReadyReport, shown
 from converters.ready.rules import check_ready
 from converters.ready.wrap import Contract, manifest, variant
 from converters.tools import tool_versions
@@ -57,6 +57,27 @@ class ReadyOutcome:
     digest: str
     report: Path
     figures: tuple[ReadyFigures, ...]
+
+    def shown(self) -> str:
+        """Return it for a terminal."""
+        width = max(len(each.id) for each in self.figures)
+        lines = []
+        for each in self.figures:
+            alike = f", agrees with float in {shown(each.agreement)}" if each.agreement else ""
+            lines.append(
+                f"{each.id:<{width}}  {each.bytes:>10,} bytes  {each.latency.p50_us:>7.0f} us{alike}"
+            )
+            lines += [f"{'':<{width}}  - {note}" for note in each.notes]
+        size = self.bundle.stat().st_size
+        return "\n".join(
+            [
+                *lines,
+                "",
+                f"bundle  {self.bundle} ({size:,} bytes, digest {self.digest[:16]})",
+                f"report  {self.report}",
+                f"next    edgeinfer predict {self.bundle} FILE...",
+            ]
+        )
 
 
 def convert_ready(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from converters.ready.recipe import Detections, ReadyInput, ReadyQuantize, ReadyRecipe
+from converters.recipe import read_table
 from edgeinfer.bundle import MAX_PIXELS, NAME_PATTERN, Dialect, decode
 from edgeinfer.errors import RecipeError
 
@@ -17,19 +16,17 @@ FORMATS = {".onnx": "onnx", ".tflite": "tflite"}
 _LONGEST_SIDE = 4096
 
 
-def ready_recipe(table: Mapping[str, Any], folder: Path) -> ReadyRecipe:
-    """Return the recipe that a parsed TOML file holds.
-
-    Args:
-        table: What the parser returned.
-        folder: Where relative paths start.
+def load_ready_recipe(path: str | Path) -> ReadyRecipe:
+    """Read the recipe of a ready model from a TOML file.
 
     Raises:
-        RecipeError: A key is unknown, missing, mistyped or out of range.
+        RecipeError: It cannot be read, or a key is unknown, missing, mistyped or out of range.
     """
+    table = read_table(path)
     if "folder" in table:
         raise RecipeError("recipe has the unknown key 'folder'", next_step="paths are relative to the recipe")
-    recipe = replace(decode(ReadyRecipe, table, where="recipe", dialect=DIALECT), folder=str(folder))
+    recipe = decode(ReadyRecipe, table, where="recipe", dialect=DIALECT)
+    recipe = replace(recipe, folder=str(Path(path).parent))
     check_ready(recipe)
     return recipe
 
