@@ -33,11 +33,12 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, list[str]]:
         ) from error
     except Exception as error:  # protobuf's errors share no base of their own
         raise _damaged(path, error) from error
-    if not model.graph.node or not model.graph.output:
-        raise _damaged(path, "it holds no graph")
+    if not model.graph.node or not model.graph.output or not model.opset_import:
+        raise _damaged(path, "it holds no graph, or names no operator set")
     elsewhere = [each for each in model.graph.initializer if each.data_location == onnx.TensorProto.EXTERNAL]
     notes = []
     if elsewhere:
+        files = {entry.value for each in elsewhere for entry in each.external_data if entry.key == "location"}
         try:
             onnx.load_external_data_for_model(model, str(path.parent))
         except Exception as error:  # onnx raises its own, OSError and ValueError
@@ -45,15 +46,10 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, list[str]]:
                 f"{path.name} keeps weights in another file, which cannot be read ({error})",
                 next_step="put that file beside the model, under the name that the model gives it",
             ) from error
-        files = {entry.value for each in elsewhere for entry in each.external_data if entry.key == "location"}
         notes.append(f"took in {len(elsewhere)} weights from {', '.join(sorted(files)) or 'another file'}")
         for each in elsewhere:
             each.ClearField("external_data")
             each.data_location = onnx.TensorProto.DEFAULT
-    try:
-        onnx.checker.check_model(model)
-    except Exception as error:  # onnx's own error, and protobuf's above 2 GiB
-        raise _damaged(path, error) from error
     return model, notes
 
 

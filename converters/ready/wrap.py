@@ -94,6 +94,7 @@ def contract(recipe: ReadyRecipe, file: ReadyFile, shapes: Sequence[tuple[int, .
             expected=f"{len(file.outputs)}, one for each output",
             next_step="name them all, or name fewer under model.outputs",
         )
+    behind = _postprocessing(recipe, names, shapes)
     labels = None if recipe.output.labels is None else read_labels(recipe.resolve(recipe.output.labels))
     outputs = []
     for at, (name, tensor, shape) in enumerate(zip(names, file.outputs, shapes, strict=True)):
@@ -105,7 +106,7 @@ def contract(recipe: ReadyRecipe, file: ReadyFile, shapes: Sequence[tuple[int, .
                 expected=f"{shape[-1] if shape else 'no axis'}, the length of its last axis",
                 next_step="one class a line, in the order of the model's outputs, background included",
             )
-        steps_behind = _postprocessing(recipe, names, shapes) if at == 0 else ()
+        steps_behind = behind if at == 0 else ()
         outputs.append(Output(name, _manifest_dtype(tensor), (BATCH, *shape), own, steps_behind))
     return Contract(taken, tuple(outputs), order)
 
