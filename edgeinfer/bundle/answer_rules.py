@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from edgeinfer.bundle.detection import Boxes, NonMaximumSuppression, PriorLevel, ScoreThreshold, SsdBoxes
 from edgeinfer.bundle.manifest import Input, Manifest, Output
 from edgeinfer.bundle.require import require
-from edgeinfer.bundle.steps import Layout, PostprocessStep, Softmax, TopK
+from edgeinfer.bundle.steps import Decode, Layout, PostprocessStep, Softmax, TopK
 
 # Beyond this, float32 arithmetic is no longer of use to anyone.
 _LARGE = 1e6
@@ -52,7 +52,7 @@ def check_answer(output: Output, manifest: Manifest) -> None:
 
 
 def picture_size(declared: Input) -> tuple[int, int]:
-    """Return height and width of an input with preprocessing steps, in pixels."""
+    """Return height and width of an input with picture steps, in pixels."""
     order = next((step.order for step in declared.preprocess if isinstance(step, Layout)), "HWC")
     height, width = declared.shape[2:4] if order == "CHW" else declared.shape[1:3]
     assert isinstance(height, int), "only axis 0 may have a name"
@@ -62,7 +62,8 @@ def picture_size(declared: Input) -> tuple[int, int]:
 
 def _check_detection(where: str, step: PostprocessStep, output: Output, manifest: Manifest) -> None:
     if isinstance(step, Boxes | SsdBoxes):
-        one_picture = len(manifest.inputs) == 1 and bool(manifest.inputs[0].preprocess)
+        first = manifest.inputs[0].preprocess[:1]
+        one_picture = len(manifest.inputs) == 1 and bool(first) and isinstance(first[0], Decode)
         require(one_picture, where, "other inputs", "one input, with picture steps")
         require(output is manifest.outputs[0], where, output.name, "the first output")
         require(output.dtype == "float32" and len(output.shape) == 3, where, output, "float32, 3 axes")

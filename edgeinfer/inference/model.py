@@ -135,7 +135,7 @@ class Model:
         return (self.predict(source) for source in sources)
 
     def _prepare(self, source: Source) -> tuple[Mapping[str, Array], Placement | None]:
-        """Return the tensors, and for a picture where they lie in it."""
+        """Return the tensors, and for a detector's picture where they lie in it."""
         if isinstance(source, Mapping):
             return source, None
         if len(self.manifest.inputs) != 1:
@@ -144,8 +144,10 @@ class Model:
         declared = self.manifest.inputs[0]
         preprocess = self._preprocess[declared.name]
         if preprocess.takes_pictures and not (isinstance(source, np.ndarray) and source.dtype.kind == "f"):
-            pixels, placement = preprocess.placed(source)
-            return {declared.name: preprocess.tensors(pixels[None])}, placement
+            if not self._answer.detects:
+                return {declared.name: preprocess(source)}, None
+            item, placement = preprocess.placed(source)
+            return {declared.name: preprocess.tensors(item[None])}, placement
         if not isinstance(source, np.ndarray):
             raise InputError(
                 f"input {declared.name} takes a tensor", found=type(source).__name__, expected="a numpy array"

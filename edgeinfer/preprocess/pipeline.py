@@ -50,7 +50,7 @@ class Preprocessor:
         return self.placed(source)[0]
 
     def placed(self, source: object) -> tuple[NDArray[np.uint8], Placement]:
-        """Decode, resize and crop one picture, as `pixels` does; return also where it lies in the picture."""
+        """Decode, resize and crop one picture, as `item` does; return also where the result lies in it."""
         if self._decode is None:
             raise InputError("this input takes tensors, not pictures", next_step="hand in an array")
         picture = _picture_room()

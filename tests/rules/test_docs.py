@@ -59,7 +59,9 @@ def test_the_page_of_ready_models_names_every_key():
         if dataclasses.is_dataclass(kind) and kind.__module__ == recipe.__name__:
             for field in dataclasses.fields(kind):
                 if field.name != "folder":
-                    assert f"`{field.name}`" in page or f"[{field.name}]" in page, f"{kind.__name__}.{field.name}"
+                    assert f"`{field.name}`" in page or f"[{field.name}]" in page, (
+                        f"{kind.__name__}.{field.name}"
+                    )
 
 
 def test_the_readme_names_every_extra_and_room():
