@@ -192,12 +192,12 @@ class _Conversion:
         recipe, given = self.recipe, self.recipe.quantize
         if given is None:
             return None, None
-        lent = folder_items(recipe.resolve(given.calibration), "quantize.calibration", made)
+        folder = recipe.resolve(given.calibration)
+        lent = folder_items(folder, "quantize.calibration", made, given.items, recipe.seed)
         if given.check is None:
-            return parted(lent, given.items, recipe.seed, made)
-        order = np.random.default_rng(recipe.seed).permutation(len(lent.paths))[: given.items]
-        chosen = FolderItems([lent.paths[at] for at in sorted(order)], made)
-        return chosen, folder_items(recipe.resolve(given.check), "quantize.check", made)
+            return parted(lent, made)
+        folder = recipe.resolve(given.check)
+        return lent, folder_items(folder, "quantize.check", made, given.items, recipe.seed)
 
     def _quantize(
         self,

@@ -121,22 +121,7 @@ def described(
         ConversionError: The engine refuses it, or it lacks an output or has several inputs.
     """
     format_: Literal["onnx", "tflite"] = "onnx" if path.suffix == ".onnx" else "tflite"
-    try:
-        session = engine_named(ENGINES[format_]).load(path.read_bytes(), SessionOptions())
-    except ModelLoadError as error:
-        raise ConversionError(
-            f"{name or path.name} cannot be loaded ({error.what})",
-            next_step="copy or export it again, without operators that the runtime lacks",
-        ) from error
-    inputs, given = session.inputs, {each.name: each for each in session.outputs}
-    session.close()
-    if len(inputs) != 1:
-        raise ConversionError(
-            f"{name or path.name} takes another number of inputs than one",
-            found=", ".join(each.name for each in inputs),
-            expected="one input, the picture or tensor",
-            next_step="export it with one",
-        )
+    inputs, given = _tensors(path, ENGINES[format_], name or path.name)
     wanted = list(outputs or given)
     missing = [each for each in wanted if each not in given]
     if missing:
@@ -147,11 +132,10 @@ def described(
             next_step="mend `outputs` in the recipe",
         )
     opset, requires = onnx_needs(path) if format_ == "onnx" else (None, dict(TFLITE_SINCE))
-    precision = _onnx_precision(path) if format_ == "onnx" else _tflite_precision(path)
     return ReadyFile(
         path=path,
         format=format_,
-        precision=precision,
+        precision=_onnx_precision(path) if format_ == "onnx" else _tflite_precision(path),
         input=inputs[0],
         outputs=tuple(given[each] for each in wanted),
         requires=requires,
@@ -159,6 +143,27 @@ def described(
         notes=tuple(notes),
         sha256=digest,
     )
+
+
+def _tensors(path: Path, engine: str, name: str) -> tuple[tuple[TensorInfo, ...], dict[str, TensorInfo]]:
+    """Return the one input and the outputs by name, as the engine sees them."""
+    try:
+        session = engine_named(engine).load(path.read_bytes(), SessionOptions())
+    except ModelLoadError as error:
+        raise ConversionError(
+            f"{name} cannot be loaded ({error.what})",
+            next_step="copy or export it again, without operators that the runtime lacks",
+        ) from error
+    inputs, given = session.inputs, {each.name: each for each in session.outputs}
+    session.close()
+    if len(inputs) != 1:
+        raise ConversionError(
+            f"{name} takes another number of inputs than one",
+            found=", ".join(each.name for each in inputs),
+            expected="one input, the picture or tensor",
+            next_step="export it with one",
+        )
+    return inputs, given
 
 
 def _lengths(model: onnx.ModelProto, recipe: ReadyRecipe) -> tuple[int | None, ...]:

@@ -66,33 +66,22 @@ class FolderItems:
         return whole.hexdigest()
 
 
-def folder_items(folder: Path, key: str, made: Contract) -> FolderItems:
-    """Return the inputs that lie in a folder and below, in order of their paths; each was read once.
+def folder_items(folder: Path, key: str, made: Contract, most: int, seed: int) -> FolderItems:
+    """Return inputs that lie in a folder and below, in order of their paths; each was read once.
 
     Args:
         folder: Where they are.
         key: The recipe's, for messages.
         made: What the model takes.
+        most: Take at most so many.
+        seed: Of the choice.
 
     Raises:
         DataError: There is none, or more than one in a hundred cannot be read.
     """
-    kinds = PICTURES if made.input.preprocess else ARRAYS
-    if not folder.is_dir():
-        raise DataError(
-            f"{key} {folder} is no folder",
-            found="a file" if folder.exists() else "nothing",
-            next_step="name a folder, relative to the recipe",
-        )
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    paths = [path for path in files if path.suffix.lower() in kinds]
-    if not paths:
-        raise DataError(
-            f"{key} {folder} matches nothing",
-            found=f"{len(files)} files, none that ends in {', '.join(kinds)}",
-            expected="inputs such as the model will meet",
-            next_step="put some there, a few hundred for good ranges",
-        )
+    found = _matching(folder, key, PICTURES if made.input.preprocess else ARRAYS)
+    order = np.random.default_rng(seed).permutation(len(found))[:most]
+    paths = [found[at] for at in sorted(order)]
     readable, broken = [], []
     items = FolderItems(paths, made)
     for at, path in enumerate(paths):
@@ -111,20 +100,37 @@ def folder_items(folder: Path, key: str, made: Contract) -> FolderItems:
     return FolderItems(readable, made)
 
 
-def parted(items: FolderItems, most: int, seed: int, made: Contract) -> tuple[FolderItems, FolderItems]:
-    """Return items for ranges and others to check with: every fifth of those chosen by the seed.
+def parted(items: FolderItems, made: Contract) -> tuple[FolderItems, FolderItems]:
+    """Return items for ranges and others to check with: every fifth.
 
     Raises:
         DataError: There are fewer than five, so that none is left to check with.
     """
-    order = np.random.default_rng(seed).permutation(len(items.paths))[:most]
-    chosen = [items.paths[at] for at in sorted(order)]
-    if len(chosen) < 5:
+    if len(items) < 5:
         raise DataError(
             "too few calibration items to hold some out",
-            found=len(chosen),
+            found=len(items),
             expected="5 or more",
             next_step="add some, or name other ones under quantize.check",
         )
-    lending = [path for at, path in enumerate(chosen) if at % 5 != 4]
-    return FolderItems(lending, made), FolderItems(chosen[4::5], made)
+    lending = [path for at, path in enumerate(items.paths) if at % 5 != 4]
+    return FolderItems(lending, made), FolderItems(items.paths[4::5], made)
+
+
+def _matching(folder: Path, key: str, kinds: Sequence[str]) -> list[Path]:
+    if not folder.is_dir():
+        raise DataError(
+            f"{key} {folder} is no folder",
+            found="a file" if folder.exists() else "nothing",
+            next_step="name a folder, relative to the recipe",
+        )
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    paths = [path for path in files if path.suffix.lower() in kinds]
+    if not paths:
+        raise DataError(
+            f"{key} {folder} matches nothing",
+            found=f"{len(files)} files, none that ends in {', '.join(kinds)}",
+            expected="inputs such as the model will meet",
+            next_step="put some there, a few hundred for good ranges",
+        )
+    return paths

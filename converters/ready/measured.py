@@ -85,29 +85,20 @@ def measured(
     done, figures = [], []
     for file, variant in zip(files, variants, strict=True):
         outputs = _run(draft, variant.id, name, golden, None)
-        for each, value in outputs.items():
-            if value.dtype.kind == "f" and not np.isfinite(value).all():
-                raise ConversionError(
-                    f"variant {variant.id} answers NaN or infinite values for output {each}",
-                    found="on synthetic pictures",
-                    next_step="check mean, std and scale under [input], and the model",
-                )
+        _check_finite(variant.id, outputs)
         plain = _run(draft, variant.id, name, golden, PlainEngine(file.engine))
         spread = max(_apart(value, plain[each]) for each, value in outputs.items())
-        tolerance = _tolerance(file, outputs, spread)
         info = engine_named(file.engine).info()
         timed = measure(draft, variant.id, file.engine, seconds=_TIMED_SECONDS)
         latency = Latency(timed.p50_us, f"{info.package} {info.version}", timed.threads, processor())
-        stored = {each: _stored(value, blobs) for each, value in outputs.items()}
-        done.append(
-            replace(
-                variant,
-                golden_outputs=stored,
-                tolerances={file.engine: tolerance},
-                latency=latency,
-                memory_bytes=timed.memory_bytes,
-            )
+        whole = replace(
+            variant,
+            golden_outputs={each: _stored(value, blobs) for each, value in outputs.items()},
+            tolerances={file.engine: _tolerance(file, outputs, spread)},
+            latency=latency,
+            memory_bytes=timed.memory_bytes,
         )
+        done.append(whole)
         figures.append(
             ReadyFigures(
                 id=variant.id,
@@ -120,6 +111,16 @@ def measured(
             )
         )
     return done, tuple(figures)
+
+
+def _check_finite(variant: str, outputs: Mapping[str, NDArray[np.generic]]) -> None:
+    for name, value in outputs.items():
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise ConversionError(
+                f"variant {variant} answers NaN or infinite values for output {name}",
+                found="on synthetic pictures",
+                next_step="check mean, std and scale under [input], and the model",
+            )
 
 
 def _run(

@@ -122,7 +122,7 @@ class ReadyQuantize:
             ranges are taken, relative to the recipe.
         check: Folder of others, on which int8 is held against float; by default every fifth of the
             calibration items, which then lend no ranges.
-        items: Most calibration items, chosen by the seed.
+        items: Most items of each folder, chosen by the seed.
         min_agreement: Least share of answers in which an int8 file agrees with its float form.
         float_layers: Nodes of the ONNX file that stay in float; one without a name is called by its
             operator and place, as `Conv_12`.

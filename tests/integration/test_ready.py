@@ -140,6 +140,30 @@ def test_a_model_of_tensors_needs_no_pictures(recipe, tmp_path):
         assert (prediction.label, prediction.detections) == (None, None)
 
 
+def channels_last(dtype: int) -> onnx.ModelProto:
+    """The classifier with channels last, and for uint8 with a cast in front."""
+    model = classifier()
+    graph = model.graph
+    graph.node[0].input[0] = "first"
+    graph.node.insert(0, helper.make_node("Transpose", ["real"], ["first"], perm=[0, 3, 1, 2]))
+    graph.node.insert(0, helper.make_node("Cast", ["pixels"], ["real"], to=1))
+    graph.input[0].CopyFrom(helper.make_tensor_value_info("pixels", dtype, [1, 8, 8, 3]))
+    return model
+
+
+@pytest.mark.parametrize("dtype", [onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8])
+def test_pictures_with_channels_last_and_of_bytes_are_taken(recipe, tmp_path, dtype):
+    model = saved(channels_last(dtype), tmp_path / "net.onnx")
+    given = replace(recipe, input=ReadyInput("RGB", scale=1.0), quantize=None)
+    outcome = made(given, tmp_path)
+    picture = tmp_path / "pictures/001.png"
+    fed = np.asarray(Image.open(picture))[None].astype(helper.tensor_dtype_to_np_dtype(dtype))
+    wanted = outputs_of(onnx.load(model), fed)["logits"]
+    with ei.load(outcome.bundle) as loaded:
+        assert loaded.manifest.inputs[0].shape == ("batch", 8, 8, 3)
+        np.testing.assert_allclose(loaded.predict(picture).outputs["logits"], wanted, rtol=1e-4, atol=1e-4)
+
+
 def test_a_layer_can_stay_in_float(recipe, tmp_path):
     given = replace(recipe, quantize=replace(recipe.quantize, float_layers=("Conv_0",)))
     outcome = made(given, tmp_path)
