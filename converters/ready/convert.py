@@ -29,7 +29,7 @@ from converters.ready.rules import check_ready
 from converters.ready.wrap import Contract, manifest, variant
 from converters.tools import tool_versions
 from edgeinfer.bundle import BlobSet, Document, Lineage, Manifest, open_bundle, write_bundle
-from edgeinfer.errors import ConversionError, DataError, GateError
+from edgeinfer.errors import ConversionError, DataError, EdgeInferError, GateError
 from edgeinfer.host import FileLock, atomic_file
 
 # The files of a bundle are one model: float forms differ by rounding alone.
@@ -116,10 +116,17 @@ def convert_ready(
         raise ConversionError(
             f"another conversion works in {work}", next_step="wait for it, or choose another folder: --work"
         ) from None
+    except EdgeInferError:
+        raise
     except OSError as error:
         raise ConversionError(
             f"cannot use the work folder {work} or write {output} ({error})",
             next_step="free space, or choose other places: -o, --work",
+        ) from error
+    except Exception as error:  # onnx, the quantizers and the runtimes raise whatever they like
+        raise ConversionError(
+            f"converting {recipe.model.path} failed ({type(error).__name__}: {error})",
+            next_step=f"what the tools printed is in {work / 'ready.log'}; report this model",
         ) from error
 
 

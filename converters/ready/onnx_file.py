@@ -193,7 +193,8 @@ def _needed(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 def _read_by(nodes: Iterable[onnx.NodeProto]) -> Iterator[str]:
     """Yield every name that nodes read, those inside their branches and bodies too."""
     for node in nodes:
-        yield from node.input
+        # An optional input that is left out has the empty name.
+        yield from (name for name in node.input if name)
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
                 yield from _read_by(inner.node)

@@ -153,6 +153,15 @@ def test_operator_set_and_file_version_are_lowered_to_the_release(opset, release
     assert bool(notes) == ((opset, release) in ((23, "1.20"), (23, "1.17")))
 
 
+def test_a_file_version_that_is_too_new_is_lowered_by_itself():
+    model = classifier()
+    before = one(model)
+    model.ir_version = 13
+    lowered, notes = lower(model, "1.20", quantize=False)
+    assert notes == ["file version (IR) 13 to 10"]
+    assert same(before, one(lowered))
+
+
 def test_old_operator_sets_are_raised_for_quantization_alone():
     model = classifier(opset=11)
     before = one(model)
@@ -230,3 +239,19 @@ def test_several_outputs_are_freed_together():
     free, note = free_batch(model)
     assert "a batch of 3 equals 3 of 1" in note
     assert [each.type.tensor_type.shape.dim[0].dim_param for each in free.graph.output] == ["batch", "batch"]
+
+
+def test_any_truncation_is_refused_and_raises_nothing_else(tmp_path):
+    """Where what is left can be read, it is no model of one input that runs, or it is the whole model."""
+    model = detector()
+    whole = model.SerializeToString()
+    for end in range(0, len(whole), 23):
+        (tmp_path / "m.onnx").write_bytes(whole[:end])
+        with pytest.raises(ConversionError):
+            through(tmp_path / "m.onnx")
+
+
+def through(path):
+    read, _ = read_onnx(path)
+    clean(read, None)
+    state_outputs(read)
