@@ -71,6 +71,9 @@ def sample_detector(blobs: BlobSet, *, ssd: bool = False) -> Manifest:
         ),
         golden=None,
         calibration=None,
+        drift=None,
+        confusion=None,
+        cascade=None,
     )
 
 

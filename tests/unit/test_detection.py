@@ -176,6 +176,9 @@ def test_probabilities_of_the_model_s_own_are_ordered_as_they_are(tmp_path):
     whole = replace(
         whole,
         outputs=(replace(whole.outputs[0], postprocess=(TopK(2),)),),
+        drift=None,
+        calibration=None,
+        cascade=None,
         golden=None,
         variants=tuple(replace(each, golden_outputs={}) for each in whole.variants),
     )
