@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 def convert(recipe: Path, output: Path | None, work: Path | None) -> None:
     """Make a bundle from RECIPE (a TOML file): train or load the teacher, distil, quantize, verify, pack.
 
+    A recipe with a table [model] takes an ONNX or TFLite file as it is: clean, wrap, quantize, verify, pack.
+
     What an earlier run finished is not done again; a killed run goes on where it was. A limit that
     is missed ends it with the figures and no bundle. The report is written beside the bundle.
     """
@@ -37,12 +39,28 @@ def convert(recipe: Path, output: Path | None, work: Path | None) -> None:
     from converters import convert as make
     from converters import load_recipe
     from converters.progress import reporter
+    from converters.recipe import read_table
 
+    if "model" in read_table(recipe):
+        _convert_ready(recipe, output, work)
+        return
     read = load_recipe(recipe)
     bundle = output or Path(f"{read.name}.eib")
     with reporter(terminal=sys.stderr.isatty()) as report:
         outcome = make(read, bundle, work or Path("build") / read.name, report)
     _show(outcome)
+
+
+def _convert_ready(recipe: Path, output: Path | None, work: Path | None) -> None:
+    from converters.progress import reporter
+    from converters.ready import convert_ready, load_ready_recipe
+
+    read = load_ready_recipe(recipe)
+    with reporter(terminal=sys.stderr.isatty()) as report:
+        outcome = convert_ready(
+            read, output or Path(f"{read.name}.eib"), work or Path("build") / read.name, report
+        )
+    click.echo(outcome.shown())
 
 
 def _show(outcome: Outcome) -> None:

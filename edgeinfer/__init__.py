@@ -33,7 +33,16 @@ if TYPE_CHECKING:
         RecipeError,
         SelfTestError,
     )
-    from edgeinfer.inference import Candidate, LabelScore, Model, Prediction, Selection, Timings, load
+    from edgeinfer.inference import (
+        Candidate,
+        Detection,
+        LabelScore,
+        Model,
+        Prediction,
+        Selection,
+        Timings,
+        load,
+    )
 
 __version__ = "0.1.0"
 
@@ -57,7 +66,16 @@ _HOMES = {
         "RecipeError",
         "SelfTestError",
     ),
-    "edgeinfer.inference": ("Candidate", "LabelScore", "Model", "Prediction", "Selection", "Timings", "load"),
+    "edgeinfer.inference": (
+        "Candidate",
+        "Detection",
+        "LabelScore",
+        "Model",
+        "Prediction",
+        "Selection",
+        "Timings",
+        "load",
+    ),
 }
 
 __all__ = [
@@ -67,6 +85,7 @@ __all__ = [
     "ConversionError",
     "DataError",
     "DecodeError",
+    "Detection",
     "DigestError",
     "EdgeInferError",
     "EngineError",

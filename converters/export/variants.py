@@ -8,6 +8,7 @@ from converters.data.dataset import DataRecord, load_record
 from converters.export.artifacts import MODELS, Artifact, load_artifacts
 from converters.export.float_models import INPUT, OUTPUT
 from converters.export.penultimate import PENULTIMATE
+from converters.export.runtimes import TFLITE_SINCE, onnx_needs
 from converters.recipe import Recipe
 from converters.steps import Context, Step
 from edgeinfer.bundle import (
@@ -24,21 +25,8 @@ from edgeinfer.bundle import (
     write_bundle,
 )
 from edgeinfer.engines import SessionOptions, TensorInfo, engine_named
-from edgeinfer.errors import ConversionError
 
 TASK = "image-classification"
-# First ONNX Runtime release that was seen to load a model of each operator set and file version,
-# tried on 1.17.3, 1.18.1, 1.19.2, 1.20.1, 1.21.1, 1.22.1, 1.23.2 and 1.24.4.
-_OPSET_SINCE = {
-    **dict.fromkeys((17, 18, 19, 20), "1.17"),
-    21: "1.18",
-    22: "1.21",
-    23: "1.23",
-    **dict.fromkeys((24, 25), "1.24"),
-}
-_IR_SINCE = {**dict.fromkeys((8, 9), "1.17"), 10: "1.18", 11: "1.23", **dict.fromkeys((12, 13), "1.24")}
-# What the float and int8 files were run on; the float32 borders need nothing newer.
-_TFLITE_SINCE = {"ai-edge-litert": "2.1", "tflite-runtime": "2.14", "tensorflow": "2.14"}
 
 
 def draft_manifest(
@@ -96,7 +84,7 @@ def _variant(artifact: Artifact, path: Path, blobs: BlobSet) -> Variant:
         }
     finally:
         session.close()
-    opset, requires = _onnx_needs(path) if artifact.format == "onnx" else (None, _TFLITE_SINCE)
+    opset, requires = onnx_needs(path) if artifact.format == "onnx" else (None, TFLITE_SINCE)
     return Variant(
         id=artifact.id,
         format=artifact.format,
@@ -113,22 +101,6 @@ def _binding(tensor: TensorInfo, *, channels_last: bool) -> Binding:
     shape = tuple(axis if isinstance(axis, int) else "batch" for axis in tensor.shape)
     permute = (0, 2, 3, 1) if channels_last else None
     return Binding(tensor.name, tensor.dtype, shape, permute, tensor.quantization)  # type: ignore[arg-type]
-
-
-def _onnx_needs(path: Path) -> tuple[int, dict[str, str]]:
-    import onnx
-
-    model = onnx.load(path, load_external_data=False)
-    opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
-    if opset not in _OPSET_SINCE or model.ir_version not in _IR_SINCE:
-        raise ConversionError(
-            f"{path.name} is not for a runtime that is known here",
-            found=f"opset {opset}, IR {model.ir_version}",
-            expected=f"opset {min(_OPSET_SINCE)}..{max(_OPSET_SINCE)}, IR {min(_IR_SINCE)}..{max(_IR_SINCE)}",
-            next_step="install the exporter's tested version, see pyproject.toml",
-        )
-    releases = (_OPSET_SINCE[opset], _IR_SINCE[model.ir_version])
-    return opset, {"onnxruntime": max(releases, key=lambda release: int(release.split(".")[1]))}
 
 
 def _run(context: Context) -> None:

@@ -3,7 +3,7 @@
 from converters.recipe.data import Data
 from converters.recipe.input import Augment, Input
 from converters.recipe.limits import Gates, Quantize
-from converters.recipe.load import load_recipe
+from converters.recipe.load import load_recipe, read_table
 from converters.recipe.models import (
     LARGEST_BATCH,
     Budget,
@@ -53,4 +53,5 @@ __all__ = [
     "Training",
     "check_recipe",
     "load_recipe",
+    "read_table",
 ]

@@ -1,8 +1,17 @@
 """Bundles: a manifest and the content it names by digest, read and written, as a file or a folder."""
 
+from edgeinfer.bundle.answer_rules import picture_size
 from edgeinfer.bundle.canonical import canonical_json
 from edgeinfer.bundle.codec import Dialect, decode, encode
 from edgeinfer.bundle.content import Blob, TensorBlob
+from edgeinfer.bundle.detection import (
+    Boxes,
+    DetectionStep,
+    NonMaximumSuppression,
+    PriorLevel,
+    ScoreThreshold,
+    SsdBoxes,
+)
 from edgeinfer.bundle.document import manifest_bytes, parse_manifest
 from edgeinfer.bundle.manifest import (
     Binding,
@@ -56,6 +65,7 @@ __all__ = [
     "Binding",
     "Blob",
     "BlobSet",
+    "Boxes",
     "Bundle",
     "Calibration",
     "Cascade",
@@ -63,6 +73,7 @@ __all__ = [
     "CenterCrop",
     "Confusion",
     "Decode",
+    "DetectionStep",
     "Dialect",
     "Document",
     "DriftReference",
@@ -75,18 +86,22 @@ __all__ = [
     "Lineage",
     "Manifest",
     "Measure",
+    "NonMaximumSuppression",
     "Normalize",
     "Output",
     "PostprocessStep",
     "PredictedClass",
     "PreprocessStep",
+    "PriorLevel",
     "Projection",
     "Proportion",
     "Quantization",
     "Resize",
     "Scale",
+    "ScoreThreshold",
     "Softmax",
     "Split",
+    "SsdBoxes",
     "StatisticName",
     "TensorBlob",
     "Tolerance",
@@ -100,6 +115,7 @@ __all__ = [
     "manifest_bytes",
     "open_bundle",
     "parse_manifest",
+    "picture_size",
     "steps_digest",
     "write_bundle",
 ]

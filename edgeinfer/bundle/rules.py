@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Iterable
 
+from edgeinfer.bundle.answer_rules import check_answer
 from edgeinfer.bundle.content import TensorBlob
 from edgeinfer.bundle.manifest import Binding, Golden, Input, Manifest, Output, Variant
 from edgeinfer.bundle.reference_rules import check_references
@@ -27,7 +28,6 @@ from edgeinfer.bundle.steps import (
     PreprocessStep,
     Resize,
     Scale,
-    Softmax,
     steps_digest,
 )
 
@@ -70,7 +70,9 @@ def check_manifest(manifest: Manifest) -> None:
     for input_ in manifest.inputs:
         _check_input(input_)
     for output in manifest.outputs:
-        _check_output(output)
+        _check_shape(f"output {output.name}", output.shape)
+    for output in manifest.outputs:
+        check_answer(output, manifest)
     for variant in manifest.variants:
         _check_variant(variant, manifest)
     for name in manifest.documents:
@@ -159,23 +161,6 @@ def _check_step(where: str, step: PreprocessStep, channels: int) -> None:
         _require(good, where, f"{step.height}x{step.width}", "1 to 16384 a side")
     if isinstance(step, Resize):
         _require(0 <= step.fill <= 255, where, step.fill, "a fill of 0 to 255")
-
-
-def _check_output(output: Output) -> None:
-    where = f"output {output.name}"
-    _check_shape(where, output.shape)
-    if output.labels is not None:
-        last = output.shape[-1]
-        _require(len(output.labels) == last, f"{where}.labels", f"{len(output.labels)} labels", f"{last}")
-    names = [step.op for step in output.postprocess]
-    good = names in ([], ["softmax"], ["softmax", "top_k"])
-    _require(good, f"{where}.postprocess", names, "softmax, then top_k, or neither")
-    for step in output.postprocess:
-        if isinstance(step, Softmax):
-            good = 1 / _LARGE < step.temperature < _LARGE
-            _require(good, f"{where}.softmax", step.temperature, "1e-6 to 1e6")
-        else:
-            _require(step.k > 0, f"{where}.top_k", step.k, "a k above 0")
 
 
 def _check_variant(variant: Variant, manifest: Manifest) -> None:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from edgeinfer.bundle.canonical import canonical_json
 from edgeinfer.bundle.codec import encode
+from edgeinfer.bundle.detection import DetectionStep
 
 Color = Literal["RGB", "L"]
 Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
@@ -103,13 +104,16 @@ class Softmax:
 
 @dataclass(frozen=True)
 class TopK:
-    """The `k` likeliest labels, likeliest first; equal ones in order of their index."""
+    """The `k` likeliest labels, likeliest first; equal ones in order of their index.
+
+    Without a softmax before it the output's values are the probabilities.
+    """
 
     k: int
     op: Literal["top_k"] = "top_k"
 
 
-PostprocessStep = Softmax | TopK
+PostprocessStep = Softmax | TopK | DetectionStep
 
 
 def steps_digest(steps: Sequence[PreprocessStep]) -> str:

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import click
 
-from edgeinfer.bundle import Bundle, Manifest, PreprocessStep, Variant, encode, open_bundle
+from edgeinfer.bundle import (
+    Bundle,
+    Manifest,
+    PostprocessStep,
+    PreprocessStep,
+    SsdBoxes,
+    Variant,
+    encode,
+    open_bundle,
+)
 from edgeinfer.cli.evidence import evidence_lines, share
 from edgeinfer.cli.table import table
 
@@ -85,11 +94,7 @@ def _outputs(manifest: Manifest) -> list[str]:
         if each.labels:
             shown = ", ".join(each.labels[:12]) + (" ..." if len(each.labels) > 12 else "")
             lines.append(f"            labels {shown}")
-        for step in each.postprocess:
-            lines.append(
-                "            "
-                + " ".join(f"{key} {value}" for key, value in encode(step).items() if key != "op")
-            )
+        lines += [f"            {_step(step)}" for step in each.postprocess]
     return lines
 
 
@@ -97,9 +102,12 @@ def _axes(shape: tuple[int | str, ...]) -> str:
     return "(" + ", ".join(str(axis) for axis in shape) + ")"
 
 
-def _step(step: PreprocessStep) -> str:
+def _step(step: PreprocessStep | PostprocessStep) -> str:
     fields = encode(step)
-    return f"{fields.pop('op'):<10}" + ", ".join(f"{key} {value}" for key, value in fields.items())
+    if isinstance(step, SsdBoxes):
+        shapes = (f"{each.rows} x {each.columns} x {len(each.sizes)}" for each in step.levels)
+        fields["levels"] = " + ".join(shapes)
+    return f"{fields.pop('op'):<10} " + ", ".join(f"{key} {value}" for key, value in fields.items())
 
 
 def _variants(manifest: Manifest) -> str:

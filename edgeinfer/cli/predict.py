@@ -13,8 +13,9 @@ import click
 import numpy as np
 
 from edgeinfer.cli.quiet import quiet_engines
+from edgeinfer.cli.table import table
 from edgeinfer.errors import InputError
-from edgeinfer.inference import Prediction, load
+from edgeinfer.inference import Detection, Model, Prediction, load
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _ARRAYS = (".npy", ".npz")
@@ -30,29 +31,37 @@ MAX_STDIN_BYTES = 512 * 1024 * 1024
 @click.option(
     "--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Threads for one call."
 )
-def predict(
-    bundle: Path, files: Sequence[str], as_json: bool, engine: str | None, variant: str | None, threads: int
-) -> None:
+@click.option(
+    "--draw",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write FILE there with a box around each thing found; one FILE, and a model that detects.",
+)
+def predict(bundle: Path, files: Sequence[str], as_json: bool, draw: Path | None, **how: Any) -> None:
     """Answer for each FILE: a picture, an array (.npy, .npz), a folder of them, or - for a picture on standard input.
 
     A file that cannot be answered for is reported on standard error and the rest goes on; the exit
     status is then 1.
     """
     with quiet_engines():
-        model = load(bundle, engine=engine, variant=variant, threads=threads)
+        model = load(bundle, **how)
     failed = 0
     with model:
+        if draw:
+            _check_drawing(model, list(_names(files)))
         for name in _names(files):
             try:
                 # Native picture readers print their own complaints about damaged files.
                 with quiet_engines():
-                    prediction = model.predict(_source(name))
+                    source = _source(name)
+                    prediction = model.predict(source)
             except InputError as error:
                 failed += 1
                 about = "" if name != "-" and name in str(error) else f"{name}: "
                 click.echo(f"error: {about}{error}", err=True)
                 continue
             click.echo(_json(name, prediction) if as_json else _line(name, prediction))
+            if draw:
+                _draw(source, prediction, draw)
     if failed:
         sys.exit(1)
 
@@ -95,6 +104,8 @@ def _array(path: Path) -> Any:
 
 def _line(name: str, prediction: Prediction) -> str:
     where = f"{prediction.variant}, {prediction.engine}, {prediction.latency_ms:.1f} ms"
+    if prediction.detections is not None:
+        return _found(f"{name}: {len(prediction.detections)} found  [{where}]", prediction.detections)
     if prediction.label is None:
         shapes = ", ".join(f"{key} {value.shape}" for key, value in prediction.outputs.items())
         return f"{name}: {shapes}  [{where}]"
@@ -103,13 +114,37 @@ def _line(name: str, prediction: Prediction) -> str:
     return f"{name}: {prediction.label}  {prediction.confidence:.1%}{then}  [{where}]"
 
 
+def _found(head: str, detections: Sequence[Detection]) -> str:
+    if not detections:
+        return head
+    rows = [[each.label, f"{each.score:.1%}", *(f"{value:.1f}" for value in each.box)] for each in detections]
+    return f"{head}\n{table(['label', 'score', 'x0', 'y0', 'x1', 'y1'], rows, right=range(1, 6))}"
+
+
+def _check_drawing(model: Model, names: Sequence[str]) -> None:
+    answer = {step.op for step in model.manifest.outputs[0].postprocess}
+    if "non_maximum_suppression" not in answer:
+        raise InputError("--draw needs a model that detects", found=model.manifest.task)
+    if len(names) != 1 or Path(names[0]).suffix.lower() in _ARRAYS:
+        raise InputError("--draw takes one picture", found=f"{len(names)} files: {', '.join(names[:3])}")
+
+
+def _draw(source: Any, prediction: Prediction, path: Path) -> None:
+    from edgeinfer.preprocess import draw_boxes
+
+    draw_boxes(
+        source, [(f"{each.label} {each.score:.0%}", each.box) for each in prediction.detections or ()], path
+    )
+    click.echo(f"drawn: {path}", err=True)
+
+
 def _json(name: str, prediction: Prediction) -> str:
     fields = {
         "file": name,
         "label": prediction.label,
         "confidence": prediction.confidence,
         "top": [asdict(each) for each in prediction.top],
-        "outputs": {key: value[0].tolist() for key, value in prediction.outputs.items()},
+        **_what(prediction),
         "source": prediction.source,
         "reason": prediction.reason,
         "variant": prediction.variant,
@@ -119,3 +154,10 @@ def _json(name: str, prediction: Prediction) -> str:
         "timings": asdict(prediction.timings),
     }
     return json.dumps(fields)
+
+
+def _what(prediction: Prediction) -> dict[str, Any]:
+    """Return a detector's findings, or else the raw outputs: a detector's are thousands of boxes."""
+    if prediction.detections is not None:
+        return {"detections": [asdict(each) for each in prediction.detections]}
+    return {"outputs": {key: value[0].tolist() for key, value in prediction.outputs.items()}}

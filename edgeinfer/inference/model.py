@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeinfer.bundle import Bundle, Manifest, Softmax, TopK, open_bundle
+from edgeinfer.bundle import Bundle, Manifest, open_bundle
 from edgeinfer.engines import ENGINE_NAMES, Engine, SessionOptions, engine_named
 from edgeinfer.engines.seam import Array
 from edgeinfer.errors import EngineError, EngineRunError, InputError, SelfTestError
 from edgeinfer.inference.activate import activate
+from edgeinfer.inference.answer import Answer
 from edgeinfer.inference.arrays import check_arrays
 from edgeinfer.inference.bound import BoundVariant
 from edgeinfer.inference.golden import pillow_is_here, run_golden_pictures
-from edgeinfer.inference.prediction import LabelScore, Prediction, Timings
+from edgeinfer.inference.prediction import Detection, LabelScore, Prediction, Timings
 from edgeinfer.inference.selection import Candidate, Selection, Wishes, candidates, none_left
-from edgeinfer.preprocess import Preprocessor, softmax, top_k
+from edgeinfer.preprocess import Placement, Preprocessor
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,10 +49,7 @@ class Model:
         self.selection = selection
         self._bound = bound
         self._preprocess = {each.name: Preprocessor(each.preprocess) for each in bundle.manifest.inputs}
-        self._answer = bundle.manifest.outputs[0]
-        steps = self._answer.postprocess
-        self._temperature = next((step.temperature for step in steps if isinstance(step, Softmax)), None)
-        self._k = next((step.k for step in steps if isinstance(step, TopK)), 1)
+        self._answer = Answer(bundle.manifest)
         # What does not change from one prediction to the next.
         self._runtime = selection.chosen.runtime or selection.chosen.engine
 
@@ -93,7 +91,7 @@ class Model:
             EngineRunError: The engine failed.
         """
         start = time.perf_counter()
-        inputs = self._prepare(source)
+        inputs, placement = self._prepare(source)
         count = check_arrays(inputs, self.manifest.inputs)
         if count != 1:
             raise InputError(
@@ -104,12 +102,13 @@ class Model:
         prepared = time.perf_counter()
         outputs = self._bound.run(inputs, 1)
         ran = time.perf_counter()
-        top = self._top(outputs[self._answer.name][0])
+        top, detections = self._say(outputs, placement)
         end = time.perf_counter()
         return Prediction(
             label=top[0].label if top else None,
             confidence=top[0].confidence if top else None,
             top=top,
+            detections=detections,
             outputs=outputs,
             source="device",
             reason=self.selection.reason,
@@ -135,36 +134,37 @@ class Model:
             )
         return (self.predict(source) for source in sources)
 
-    def _prepare(self, source: Source) -> Mapping[str, Array]:
+    def _prepare(self, source: Source) -> tuple[Mapping[str, Array], Placement | None]:
+        """Return the tensors, and for a detector's picture where they lie in it."""
         if isinstance(source, Mapping):
-            return source
+            return source, None
         if len(self.manifest.inputs) != 1:
             names = ", ".join(each.name for each in self.manifest.inputs)
             raise InputError("this model takes several inputs", expected=f"a dict with {names}")
         declared = self.manifest.inputs[0]
         preprocess = self._preprocess[declared.name]
         if preprocess.takes_pictures and not (isinstance(source, np.ndarray) and source.dtype.kind == "f"):
-            return {declared.name: preprocess(source)}
+            if not self._answer.detects:
+                return {declared.name: preprocess(source)}, None
+            item, placement = preprocess.placed(source)
+            return {declared.name: preprocess.tensors(item[None])}, placement
         if not isinstance(source, np.ndarray):
             raise InputError(
                 f"input {declared.name} takes a tensor", found=type(source).__name__, expected="a numpy array"
             )
-        return {declared.name: source[None] if source.ndim == len(declared.shape) - 1 else source}
+        return {declared.name: source[None] if source.ndim == len(declared.shape) - 1 else source}, None
 
-    def _top(self, output: Array) -> tuple[LabelScore, ...]:
-        if self._temperature is None or output.ndim != 1:
-            return ()
-        if not np.isfinite(output).all():
+    def _say(
+        self, outputs: Mapping[str, Array], placement: Placement | None
+    ) -> tuple[tuple[LabelScore, ...], tuple[Detection, ...] | None]:
+        try:
+            if self._answer.detects:
+                return (), self._answer.detections(outputs, placement)
+            return self._answer.top(outputs[self._answer.name][0]), None
+        except EngineRunError as error:
             raise EngineRunError(
-                f"variant {self._bound.variant.id} answered NaN or infinite values",
-                next_step="run `edgeinfer verify`, or load another variant",
-            )
-        probabilities = softmax(output, self._temperature)
-        labels = self._answer.labels
-        return tuple(
-            LabelScore(labels[at] if labels else str(at), at, float(probabilities[at]))
-            for at in top_k(probabilities, self._k)
-        )
+                f"variant {self._bound.variant.id}: {error.what}", next_step=error.next_step
+            ) from None
 
     def close(self) -> None:
         """Free the model's memory; it cannot answer any more."""

@@ -25,6 +25,24 @@ class LabelScore:
 
 
 @dataclass(frozen=True)
+class Detection:
+    """One thing that was found in a picture.
+
+    Attributes:
+        label: Name of its class; the class's index as text where the bundle has no labels.
+        index: Position along the last axis of the scores.
+        score: The model's score, 0..1.
+        box: x0, y0, x1, y1 in pixels of the picture, upright as EXIF says, clipped to it; in pixels of
+            the model's input where a tensor was handed in.
+    """
+
+    label: str
+    index: int
+    score: float
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
 class Timings:
     """Where the time of one prediction went, in milliseconds."""
 
@@ -41,6 +59,7 @@ class Prediction:
         label: The likeliest class, or None for a model that does not classify.
         confidence: Its probability in 0..1, or None likewise.
         top: The likeliest classes, likeliest first.
+        detections: What was found in the picture, surest first, or None for a model that does not detect.
         outputs: The model's outputs by name, each with a batch axis of 1.
         source: Where the answer was computed.
         reason: Why this source and this variant.
@@ -54,6 +73,7 @@ class Prediction:
     label: str | None
     confidence: float | None
     top: tuple[LabelScore, ...]
+    detections: tuple[Detection, ...] | None
     outputs: Mapping[str, Array] = field(repr=False)
     source: Literal["device"]
     reason: str

@@ -1,7 +1,25 @@
-"""The input specification, executed: the same code in training, calibration, evaluation and on the device."""
+"""The specification executed: inputs before the model, answers behind it, the same everywhere."""
 
+from edgeinfer.preprocess.boxes import Detector, Found, decode_ssd, overlaps, ssd_priors, suppress
+from edgeinfer.preprocess.draw import draw_boxes
 from edgeinfer.preprocess.pipeline import Preprocessor
+from edgeinfer.preprocess.placement import Placement, place
 from edgeinfer.preprocess.probabilities import softmax, top_k
 from edgeinfer.preprocess.quantize import dequantize, quantize
 
-__all__ = ["Preprocessor", "dequantize", "quantize", "softmax", "top_k"]
+__all__ = [
+    "Detector",
+    "Found",
+    "Placement",
+    "Preprocessor",
+    "decode_ssd",
+    "dequantize",
+    "draw_boxes",
+    "overlaps",
+    "place",
+    "quantize",
+    "softmax",
+    "ssd_priors",
+    "suppress",
+    "top_k",
+]

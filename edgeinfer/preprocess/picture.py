@@ -19,9 +19,9 @@ from PIL.Image import Image
 
 from edgeinfer.bundle import CenterCrop, Decode, Resize
 from edgeinfer.errors import DecodeError, InputError
+from edgeinfer.preprocess.placement import Rectangle, resized
 
 Pixels = NDArray[np.uint8]
-Box = tuple[float, float, float, float]
 # No format whose reader starts other programs or takes a script (EPS, for one).
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 MAX_FILE_BYTES = 512 * 1024 * 1024
@@ -65,25 +65,12 @@ def decode(source: object, step: Decode) -> Image:
 def resize(image: Image, step: Resize) -> Image:
     """Return the picture at the step's size; see `edgeinfer.bundle.Resize` for the modes."""
     kind = Pillow.Resampling[step.filter.upper()]
-    width, height = image.size
-    if step.mode == "squash":
-        return _resample(image, (step.width, step.height), kind, (0.0, 0.0, float(width), float(height)))
-    if step.mode == "fit-crop":
-        scale = max(step.width / width, step.height / height)
-        left = (width - step.width / scale) / 2
-        top = (height - step.height / scale) / 2
-        box = (
-            max(0.0, left),
-            max(0.0, top),
-            min(float(width), width - left),
-            min(float(height), height - top),
-        )
-        return _resample(image, (step.width, step.height), kind, box)
-    scale = min(step.width / width, step.height / height)
-    inner = (_length(width * scale, step.width), _length(height * scale, step.height))
+    shown, (left, top, *inner) = resized(step, *image.size)
+    small = _resample(image, (inner[0], inner[1]), kind, shown)
+    if (step.width, step.height) == small.size:
+        return small
     result = Pillow.new(image.mode, (step.width, step.height), (step.fill,) * len(image.getbands()))
-    small = _resample(image, inner, kind, (0.0, 0.0, float(width), float(height)))
-    result.paste(small, ((step.width - inner[0]) // 2, (step.height - inner[1]) // 2))
+    result.paste(small, (left, top))
     return result
 
 
@@ -111,15 +98,11 @@ def pixels(image: Image) -> Pixels:
     return array[:, :, None] if array.ndim == 2 else array
 
 
-def _resample(image: Image, size: tuple[int, int], kind: Pillow.Resampling, box: Box) -> Image:
+def _resample(image: Image, size: tuple[int, int], kind: Pillow.Resampling, box: Rectangle) -> Image:
     """Resize across, then down: left to itself, Pillow 13 chooses the order and 12 does not."""
     left, top, right, bottom = box
     across = image.resize((size[0], image.height), kind, box=(left, 0, right, image.height))
     return across.resize(size, kind, box=(0, top, size[0], bottom))
-
-
-def _length(value: float, limit: int) -> int:
-    return min(limit, max(1, int(value + 0.5)))
 
 
 def _open(source: object) -> tuple[str, Image]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.bundle import CenterCrop, Decode, Layout, Normalize, PreprocessStep, Resize, Scale
 from edgeinfer.errors import EngineUnavailable, InputError
+from edgeinfer.preprocess.placement import Placement, place
 
 
 class Preprocessor:
@@ -46,16 +47,21 @@ class Preprocessor:
             InputError: It is of another type, or smaller than a crop.
             EngineUnavailable: Pillow is not installed.
         """
+        return self.placed(source)[0]
+
+    def placed(self, source: object) -> tuple[NDArray[np.uint8], Placement]:
+        """Decode, resize and crop one picture, as `item` does; return also where the result lies in it."""
         if self._decode is None:
             raise InputError("this input takes tensors, not pictures", next_step="hand in an array")
         picture = _picture_room()
         image = picture.decode(source, self._decode)
+        placement = place(self._geometry, *image.size)
         for step in self._geometry:
             image = (
                 picture.resize(image, step) if isinstance(step, Resize) else picture.center_crop(image, step)
             )
         result: NDArray[np.uint8] = picture.pixels(image)
-        return result
+        return result, placement
 
     def tensors(self, items: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scale, normalize and lay out a batch.

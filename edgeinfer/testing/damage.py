@@ -175,7 +175,19 @@ DAMAGES: dict[str, Callable[[Path, Path], None]] = {
     "a binding that moves the batch": _set("variants", 0, "outputs", "logits", "permute", to=[1, 0]),
     "an input of another shape than its steps make": _set("inputs", 0, "shape", to=["batch", 1, 5, 4]),
     "an input with a fixed batch": _set("inputs", 0, "shape", to=[1, 1, 4, 4]),
-    "labels chosen before probabilities": _set("outputs", 0, "postprocess", to=[{"op": "top_k", "k": 1}]),
+    "labels chosen before probabilities": _set(
+        "outputs", 0, "postprocess", to=[{"op": "top_k", "k": 1}, {"op": "softmax"}]
+    ),
+    "boxes in an output that is not there": _set(
+        "outputs",
+        0,
+        "postprocess",
+        to=[
+            {"op": "boxes", "output": "none"},
+            {"op": "score_threshold", "least": 0.5},
+            {"op": "non_maximum_suppression", "iou": 0.5},
+        ],
+    ),
     "no variants": _set("variants", to=[]),
     "two variants of one id": _set("variants", 1, "id", to="fake-int8"),
     "labels that are too few": _set("outputs", 0, "labels", to=["one"]),

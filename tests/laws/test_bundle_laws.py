@@ -38,7 +38,7 @@ from edgeinfer.bundle import (
 )
 from edgeinfer.bundle.schema import manifest_schema
 from edgeinfer.errors import BundleError, ManifestError
-from edgeinfer.testing import sample_manifest, write_sample_bundle
+from edgeinfer.testing import sample_detector, sample_manifest, write_sample_bundle
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30)
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
@@ -214,18 +214,26 @@ def places(value: object, path: tuple[object, ...] = ()) -> list[tuple[object, .
     return found
 
 
-WHOLE = encode(sample_manifest(BlobSet()))
-PLACES = places(WHOLE)
+WHOLES = [
+    encode(whole)
+    for whole in (
+        sample_manifest(BlobSet()),
+        sample_detector(BlobSet()),
+        sample_detector(BlobSet(), ssd=True),
+    )
+]
+PLACES = [(whole, place) for whole in WHOLES for place in places(whole)]
 
 
 @settings(max_examples=500)
 @given(st.sampled_from(PLACES), JSON)
 def test_any_value_anywhere_in_a_manifest_is_refused_or_fits_the_schema(place, value):
-    changed = json.loads(json.dumps(WHOLE))
+    whole, path = place
+    changed = json.loads(json.dumps(whole))
     inner = changed
-    for key in place[:-1]:
+    for key in path[:-1]:
         inner = inner[key]
-    inner[place[-1]] = value
+    inner[path[-1]] = value
     try:
         parse_manifest(json.dumps(changed).encode())
     except ManifestError:

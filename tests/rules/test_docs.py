@@ -49,6 +49,21 @@ def test_the_recipe_s_page_names_every_key():
                     assert any(each in page for each in written), f"{kind.__name__}.{field.name}"
 
 
+def test_the_page_of_ready_models_names_every_key():
+    import dataclasses
+
+    from converters.ready import recipe
+
+    page = (ROOT / "docs/ready-models.md").read_text()
+    for kind in vars(recipe).values():
+        if dataclasses.is_dataclass(kind) and kind.__module__ == recipe.__name__:
+            for field in dataclasses.fields(kind):
+                if field.name != "folder":
+                    assert f"`{field.name}`" in page or f"[{field.name}]" in page, (
+                        f"{kind.__name__}.{field.name}"
+                    )
+
+
 def test_the_readme_names_every_extra_and_room():
     readme = (ROOT / "README.md").read_text()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
