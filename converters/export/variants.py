@@ -25,7 +25,6 @@ from edgeinfer.bundle import (
 from edgeinfer.engines import SessionOptions, TensorInfo, engine_named
 from edgeinfer.errors import ConversionError
 
-TASK = "image-classification"
 # First ONNX Runtime release that was seen to load a model of each operator set and file version,
 # tried on 1.17.3, 1.18.1, 1.19.2, 1.20.1, 1.21.1, 1.22.1, 1.23.2 and 1.24.4.
 _OPSET_SINCE = {
@@ -56,15 +55,14 @@ def draft_manifest(
         ConversionError: A file was exported for an operator set that no runtime is known to take.
     """
     steps = recipe.input.steps()
-    shape = (recipe.input.channels, recipe.input.height, recipe.input.width)
     classes = len(record.classes)
     return Manifest(
         name=recipe.name,
         version=recipe.version,
-        task=TASK,
+        task=f"{recipe.input.kind}-classification",
         licence=recipe.licence,
         intended_use=recipe.intended_use,
-        inputs=(Input(INPUT, "float32", ("batch", *shape), steps, steps_digest(steps)),),
+        inputs=(Input(INPUT, "float32", ("batch", *recipe.input.shape), steps, steps_digest(steps)),),
         outputs=(
             Output(
                 OUTPUT,
@@ -100,7 +98,7 @@ def _variant(artifact: Artifact, path: Path, blobs: BlobSet) -> Variant:
 
 def _binding(tensor: TensorInfo, *, channels_last: bool) -> Binding:
     shape = tuple(axis if isinstance(axis, int) else "batch" for axis in tensor.shape)
-    permute = (0, 2, 3, 1) if channels_last else None
+    permute = (0, 2, 3, 1) if channels_last and len(shape) == 4 else None
     return Binding(tensor.name, tensor.dtype, shape, permute, tensor.quantization)  # type: ignore[arg-type]
 
 
