@@ -6,7 +6,9 @@ import cmath
 import io
 import math
 import struct
+import timeit
 import wave
+from functools import partial
 
 import numpy as np
 import pytest
@@ -324,6 +326,17 @@ def test_one_by_one_is_the_same_as_in_a_batch():
     np.testing.assert_array_equal(
         preprocess.tensors(batch), np.concatenate([preprocess((each, RATE)) for each in batch])
     )
+
+
+def test_a_second_becomes_a_spectrum_in_under_a_millisecond_or_two():
+    """The best of many, measured 0.1 ms at 8 kHz and 0.3 ms at 16 kHz: the machine is shared."""
+    for rate, most in ((8000, 1e-3), (16000, 2e-3)):
+        step = LogMel(rate // 40, rate // 100, 256 * rate // 8000, 40, 20.0, rate / 2)
+        preprocess = Preprocessor((DecodeAudio(rate), FitLength(rate), step))
+        second = np.random.default_rng(0).integers(-9999, 9999, (1, rate)).astype(np.int16)
+        assert preprocess.tensors(second).shape == (1, 1, 98, 40)
+        taken = timeit.repeat(partial(preprocess.tensors, second), number=1, repeat=100)
+        assert min(taken) < most, "seconds"
 
 
 def test_the_spoken_digits_are_read_as_they_are(shared):
