@@ -59,6 +59,8 @@ class Step:
         gives: Artifacts it makes.
         settings: The part of the recipe, and whatever else, on which its result depends.
         run: Does it.
+        refine: What later steps see as the recipe, given all artifacts so far: values that were left
+            to the step, or None.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Step:
     gives: tuple[str, ...]
     settings: Callable[[Recipe], object]
     run: Callable[[Context], None]
+    refine: Callable[[Recipe, Mapping[str, Path]], Recipe] | None = None
 
 
 def run_steps(
@@ -99,6 +102,8 @@ def run_steps(
                     report.note(f"{step.name}: up to date")
             digests.update(known)
             have.update({name: work / step.name / name for name in step.gives})
+            if step.refine is not None:
+                recipe = step.refine(recipe, have)
     return have
 
 

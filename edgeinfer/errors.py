@@ -5,7 +5,7 @@
     │   ├── ManifestError        its manifest is missing, of another version, or wrongly typed
     │   └── DigestError          a blob is not the one that the manifest names
     ├── InputError               what the caller handed in does not fit the model
-    │   └── DecodeError          bytes that are no picture, a damaged one, or one over the limit
+    │   └── DecodeError          bytes that are no picture or recording, damaged, or over the limit
     ├── EngineError              an inference engine failed
     │   ├── EngineUnavailable    it is not installed, or too old for the variant
     │   ├── ModelLoadError       it refused the model file
@@ -81,7 +81,7 @@ class InputError(EdgeInferError):
 
 
 class DecodeError(InputError):
-    """Bytes that are no picture, a damaged one, or one over the limit."""
+    """Bytes that are no picture or recording, are damaged, or over the limit."""
 
 
 class EngineError(EdgeInferError):

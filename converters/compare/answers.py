@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class Named:
     refused: str = ""
 
 
-def ask(model: ei.Model, content: bytes | NDArray[np.uint8]) -> Named:
+def ask(model: ei.Model, content: bytes | NDArray[np.uint8] | Mapping[str, str]) -> Named:
     """Return a model's answer; an item that it cannot take, or fails on, has none.
 
     Raises:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters.data.sources import SUFFIXES, Item, Source, open_source
+from converters.data.sources import PICTURES, RECORDINGS, Item, Source, open_source
 from edgeinfer.errors import DataError
+
+SUFFIXES = (*PICTURES, *RECORDINGS)
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def collect(path: Path, *, split: str | None = None, labelled: bool | None = Non
     flat = bool(names) and not any("/" in name for name in names)
     if labelled is False or (labelled is None and flat):
         if not names:
-            raise DataError(f"{path} holds no pictures", expected=", ".join(SUFFIXES))
+            raise DataError(f"{path} holds no pictures or recordings", expected=", ".join(SUFFIXES))
         return Collection(source, tuple(Item(name, "") for name in names), labelled=False)
     found = tuple(source.items())
     splits = {item.split for item in found} - {None}

@@ -1,23 +1,27 @@
-"""The data step: decode every item once, split, and keep the result on disk."""
+"""The data step: decode every item once, split, fit, and keep the result on disk."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.data.sources import Item, Source, fingerprint, sources
+from converters.data.fitting import fit_audio, fit_table
+from converters.data.reader import Reader, encoded
+from converters.data.sources import UNLABELLED, Item, Source, fingerprint, sources
 from converters.data.splits import SPLITS, split_items
-from converters.recipe import Recipe
+from converters.recipe import AudioInput, ImageInput, Input, Recipe
 from converters.steps import Context, Step
-from edgeinfer.bundle import encode
-from edgeinfer.errors import ConversionError, DataError, InputError
-from edgeinfer.preprocess import Preprocessor
+from edgeinfer.bundle import decode, encode
+from edgeinfer.errors import ConversionError, DataError
+
+_PARTS = (*SPLITS, UNLABELLED)
 
 
 @dataclass(frozen=True)
@@ -26,10 +30,10 @@ class DataRecord:
 
     Attributes:
         classes: Class names, in the order of the outputs.
-        splits: Items per split.
+        splits: Items per split, the unlabelled ones by that name where there are any.
         sha256: Digest over every item's digest, class and split.
         duplicates: Items whose content occurred before.
-        unreadable: Names of pictures that could not be decoded.
+        unreadable: Names of items that could not be decoded.
     """
 
     classes: tuple[str, ...]
@@ -44,21 +48,34 @@ class Examples:
     """One split.
 
     Attributes:
-        items: `(N, H, W, C) uint8` pictures, after the first half of the preprocessing.
-        labels: `(N,) int64` class indices.
+        items: What the first half of the preprocessing makes: `(N, H, W, C) uint8` pictures,
+            `(N, samples) int16` recordings, or `(N, columns) float64` rows.
+        labels: `(N,) int64` class indices; -1 where there is none.
     """
 
-    items: NDArray[np.uint8]
+    items: NDArray[Any]
     labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """The input section with what was fitted."""
+
+    input: Input
 
 
 def load_split(needs: Mapping[str, Path], split: str) -> Examples:
     """Return one split of what the data step made."""
     with np.load(needs["splits.npz"]) as arrays:
-        chosen = arrays["split"] == SPLITS.index(split)
+        chosen = arrays["split"] == _PARTS.index(split)
         rows, labels = arrays["row"][chosen], arrays["label"][chosen]
     items = np.load(needs["items.npy"], mmap_mode="r")
     return Examples(np.asarray(items[rows]), labels.astype(np.int64))
+
+
+def load_unlabelled(needs: Mapping[str, Path]) -> Examples:
+    """Return the items without a class, labels -1; none where the recipe names no place for them."""
+    return load_split(needs, UNLABELLED)
 
 
 def load_record(needs: Mapping[str, Path]) -> DataRecord:
@@ -76,7 +93,7 @@ def load_record(needs: Mapping[str, Path]) -> DataRecord:
 def item_digests(needs: Mapping[str, Path], split: str) -> list[str]:
     """Return the SHA-256 (hex) of each item's content, in the order of `load_split`."""
     with np.load(needs["splits.npz"]) as arrays:
-        digests: list[str] = arrays["sha256"][arrays["split"] == SPLITS.index(split)].tolist()
+        digests: list[str] = arrays["sha256"][arrays["split"] == _PARTS.index(split)].tolist()
     return digests
 
 
@@ -92,60 +109,33 @@ def _settings(recipe: Recipe) -> object:
 def _run(context: Context) -> None:
     recipe = context.recipe
     found = [(source, _choose(source, split, recipe)) for source, split in sources(recipe)]
-    classes = sorted({item.label for _, mine in found for item in mine})
+    classes = sorted({item.label for _, mine in found for item in mine} - {""})
     if len(classes) < 2:
         raise DataError(
-            "the data has one class",
+            "the data has one class" if classes else "the data has no classes",
             found=classes,
-            expected="at least two class folders",
-            next_step="check data.path in the recipe",
+            expected="at least two",
+            next_step="check [data] in the recipe",
         )
     total = sum(len(mine) for _, mine in found)
-    input_ = recipe.input
-    items = np.lib.format.open_memmap(
-        context.give("items.npy"), "w+", np.uint8, (total, input_.height, input_.width, input_.channels)
-    )
-    reader = _Reader(Preprocessor(input_.steps()), items)
-    with context.report.bar("reading pictures", total) as bar:
+    reader = Reader(recipe.input, context.give("items.npy"), total)
+    with context.report.bar("reading the data", total) as bar:
         for source, mine in found:
             with source.reading() as opened:
                 for item in mine:
                     reader.read(opened, item)
                     bar.advance()
-    items.flush()
-    _check_unreadable(reader.unreadable, total, recipe.data.max_unreadable)
-    _write(context, reader, classes, recipe)
-
-
-class _Reader:
-    """Decodes pictures into rows and remembers what each row is."""
-
-    def __init__(self, preprocess: Preprocessor, rows: NDArray[np.uint8]) -> None:
-        self._preprocess = preprocess
-        self._into = rows
-        self.rows: list[int] = []
-        self.items: list[Item] = []
-        self.digests: list[str] = []
-        self.unreadable: list[str] = []
-
-    def read(self, source: Source, item: Item) -> None:
-        row = len(self.rows) + len(self.unreadable)
-        try:
-            content = source.read(item)
-            self._into[row] = self._preprocess.item(content)
-        except InputError as error:
-            self.unreadable.append(f"{item.name}: {error}")
-            return
-        self.rows.append(row)
-        self.items.append(item)
-        data = content if isinstance(content, bytes) else np.ascontiguousarray(content).tobytes()
-        self.digests.append(hashlib.sha256(data).hexdigest())
+    reader.flush()
+    reader.check(recipe.data.max_unreadable)
+    splits = _splits(reader, classes, recipe)
+    _fit(context, reader, splits)
+    _write(context, reader, classes, splits)
 
 
 def _choose(source: Source, split: str | None, recipe: Recipe) -> list[Item]:
     items = [Item(item.name, item.label, split or item.split) for item in source.items()]
     limit = recipe.data.limit_per_class
-    if limit is None:
+    if limit is None or split == UNLABELLED:
         return items
     generator = np.random.default_rng(recipe.seed)
     kept: list[Item] = []
@@ -155,47 +145,74 @@ def _choose(source: Source, split: str | None, recipe: Recipe) -> list[Item]:
     return kept
 
 
-def _check_unreadable(unreadable: Sequence[str], total: int, allowed: float) -> None:
-    if len(unreadable) > allowed * total:
-        raise DataError(
-            f"{len(unreadable)} of {total} pictures cannot be read, the first {unreadable[0]}",
-            expected=f"at most {allowed:.1%}",
-            next_step="mend or remove them, or raise data.max_unreadable",
-        )
-
-
-def _write(context: Context, reader: _Reader, classes: Sequence[str], recipe: Recipe) -> None:
-    labels = [classes.index(item.label) for item in reader.items]
-    given = [item.split for item in reader.items]
-    splits = split_items(
-        reader.digests,
-        labels,
-        given,
+def _splits(reader: Reader, classes: Sequence[str], recipe: Recipe) -> list[str | None]:
+    """Return the split of each item; None for an unlabelled one whose content is known already."""
+    labelled = [at for at, item in enumerate(reader.items) if item.split != UNLABELLED]
+    dealt = split_items(
+        [reader.digests[at] for at in labelled],
+        [classes.index(reader.items[at].label) for at in labelled],
+        [reader.items[at].split for at in labelled],
         validation=recipe.data.validation,
         test=recipe.data.test,
         seed=recipe.seed,
     )
+    splits: list[str | None] = [None] * len(reader.items)
+    for at, split in zip(labelled, dealt, strict=True):
+        splits[at] = split
+    seen = {reader.digests[at] for at in labelled}
+    for at, digest in enumerate(reader.digests):
+        if splits[at] is None and digest not in seen:
+            splits[at] = UNLABELLED
+            seen.add(digest)
+    return splits
+
+
+def _fit(context: Context, reader: Reader, splits: Sequence[str | None]) -> None:
+    """Write the fitted input section, and the items that had to wait for it."""
+    input_ = context.recipe.input
+    fitted: Input = input_
+    training = [at for at, split in enumerate(splits) if split == "train"]
+    if isinstance(input_, AudioInput):
+        items = np.load(context.give("items.npy"), mmap_mode="r")
+        fitted = fit_audio(input_, items, [reader.rows[at] for at in training])
+    elif not isinstance(input_, ImageInput):
+        labelled = [reader.cells[at] for at, split in enumerate(splits) if split in SPLITS]
+        fitted = fit_table(input_, labelled, [reader.cells[at] for at in training])
+        np.save(context.give("items.npy"), encoded(reader.cells, fitted))
+        reader.rows = list(range(len(reader.cells)))
+    context.give("input.json").write_text(json.dumps(encode(_Fitted(fitted)), indent=2))
+
+
+def _write(context: Context, reader: Reader, classes: Sequence[str], splits: Sequence[str | None]) -> None:
+    kept = [at for at, split in enumerate(splits) if split is not None]
+    names = [str(splits[at]) for at in kept]
+    labels = [reader.items[at].label for at in kept]
+    digests = [reader.digests[at] for at in kept]
     hasher = hashlib.sha256()
-    for line in sorted(
-        f"{digest} {classes[label]} {split}\n"
-        for digest, label, split in zip(reader.digests, labels, splits, strict=True)
-    ):
+    for line in sorted(f"{each}\n" for each in map(" ".join, zip(digests, labels, names, strict=True))):
         hasher.update(line.encode())
+    counts = {part: names.count(part) for part in _PARTS}
     record = DataRecord(
         classes=tuple(classes),
-        splits={split: splits.count(split) for split in SPLITS},
+        splits={part: count for part, count in counts.items() if count or part != UNLABELLED},
         sha256=hasher.hexdigest(),
         duplicates=len(reader.digests) - len(set(reader.digests)),
         unreadable=tuple(reader.unreadable),
     )
     np.savez(
         context.give("splits.npz"),
-        row=np.array(reader.rows),
-        label=np.array(labels),
-        split=np.array([SPLITS.index(split) for split in splits]),
-        sha256=np.array(reader.digests),
+        row=np.array([reader.rows[at] for at in kept]),
+        label=np.array([classes.index(label) if label else -1 for label in labels]),
+        split=np.array([_PARTS.index(name) for name in names]),
+        sha256=np.array(digests),
     )
     context.give("data.json").write_text(json.dumps(asdict(record), indent=2))
+
+
+def _refine(recipe: Recipe, have: Mapping[str, Path]) -> Recipe:
+    """Return the recipe with what was fitted to the training split."""
+    fitted = decode(_Fitted, json.loads(have["input.json"].read_text()), where="input.json")
+    return replace(recipe, input=fitted.input)
 
 
 def check_classes(given: int, record: DataRecord, who: str) -> None:
@@ -213,4 +230,4 @@ def check_classes(given: int, record: DataRecord, who: str) -> None:
         )
 
 
-DATA = Step("data", (), ("items.npy", "splits.npz", "data.json"), _settings, _run)
+DATA = Step("data", (), ("items.npy", "splits.npz", "data.json", "input.json"), _settings, _run, _refine)

@@ -1,4 +1,4 @@
-"""Where training pictures come from: scikit-learn's digits, or a folder or zip with one folder a class."""
+"""Where training items come from: scikit-learn's digits, a folder or zip with one folder a class, a table."""
 
 from __future__ import annotations
 
@@ -15,24 +15,32 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.data.tables import Cells, Table
 from converters.recipe import Recipe
+from edgeinfer.bundle import MAX_FILE_BYTES
 from edgeinfer.errors import DataError, DecodeError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-# A picture of the largest permitted size, uncompressed, with room to spare.
-MAX_PICTURE_BYTES = 512 * 1024 * 1024
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+RECORDINGS = (".wav",)
+# By kind of input: what its files are called, and how their names end.
+_FILES: dict[str | None, tuple[str, tuple[str, ...]]] = {
+    "image": ("pictures", PICTURES),
+    "audio": ("recordings", RECORDINGS),
+    None: ("pictures or recordings", (*PICTURES, *RECORDINGS)),
+}
+UNLABELLED = "unlabelled"
 _TRAIN, _VALIDATION, _TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
 Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Item:
-    """One labelled picture that was not read yet.
+    """One item that was not read yet.
 
     Attributes:
         name: Where it is, for people and for `Source.read`.
-        label: Name of its class.
-        split: The split its folder assigns it to, or None where splitting is ours.
+        label: Name of its class; empty where it has none.
+        split: The split that it is assigned to, or None where splitting is ours.
     """
 
     name: str
@@ -41,17 +49,17 @@ class Item:
 
 
 class Source(Protocol):
-    """A collection of labelled pictures."""
+    """A collection of items."""
 
     def items(self) -> Sequence[Item]:
-        """Return every picture, sorted by name."""
+        """Return every item, in an order that does not change."""
 
     @contextmanager
     def reading(self) -> Iterator[Source]:
-        """Hold files open while pictures are read."""
+        """Hold files open while items are read."""
 
-    def read(self, item: Item) -> bytes | Pixels:
-        """Return an encoded picture or its pixels.
+    def read(self, item: Item) -> bytes | Pixels | Cells:
+        """Return an encoded picture or recording, pixels, or the cells of a row by column.
 
         Raises:
             DecodeError: The file cannot be read, or its zip entry is damaged or encrypted.
@@ -62,27 +70,28 @@ def sources(recipe: Recipe) -> list[tuple[Source, str | None]]:
     """Return the recipe's sources, each with the split that all of it belongs to, or None.
 
     Raises:
-        DataError: A path is not there, or is neither a folder nor a zip file.
+        DataError: A path is not there, or is not of the kind that the recipe says.
     """
     data = recipe.data
     if data.source == "digits":
         return [(_Digits(), None)]
-    assert data.path is not None, "check_recipe"
-    found: list[tuple[Source, str | None]] = [(open_source(recipe.resolve(data.path)), None)]
-    if data.test_path is not None:
-        found.append((open_source(recipe.resolve(data.test_path)), "test"))
-    return found
+    places = ((data.path, None), (data.test_path, "test"), (data.unlabelled, UNLABELLED))
+    return [
+        (_opened(recipe, path, labelled=split != UNLABELLED), split)
+        for path, split in places
+        if path is not None
+    ]
 
 
 def fingerprint(recipe: Recipe) -> list[str]:
-    """Return what tells, without reading pictures, whether the data changed since the last run.
+    """Return what tells, without reading items, whether the data changed since the last run.
 
     Raises:
         DataError: As `sources` does.
     """
     if recipe.data.source == "digits":
         return ["digits"]
-    return [source.fingerprint() for source, _ in sources(recipe) if isinstance(source, _Files)]
+    return [source.fingerprint() for source, _ in sources(recipe) if isinstance(source, _Files | _Rows)]
 
 
 class _Digits:
@@ -108,10 +117,46 @@ class _Digits:
         return pixels
 
 
-class _Files(ABC):
-    """What a folder and a zip file have in common: names that tell class and split."""
+class _Rows:
+    """The rows of a table."""
 
-    path: Path
+    def __init__(self, table: Table, label: str | None) -> None:
+        self._table, self._label = table, label
+
+    def fingerprint(self) -> str:
+        """Return what changes when the file does."""
+        state = self._table.path.stat()
+        return f"{state.st_size} {state.st_mtime_ns}"
+
+    def items(self) -> list[Item]:
+        labels = self._table.labels(self._label) if self._label else [""] * len(self._table.rows)
+        return [Item(f"{self._table.path.name} row {at + 2}", label) for at, label in enumerate(labels)]
+
+    @contextmanager
+    def reading(self) -> Iterator[Source]:
+        yield self
+
+    def read(self, item: Item) -> Cells:
+        cells = self._table.cells(int(item.name.rpartition(" ")[2]) - 2)
+        if self._label and not item.label:
+            raise DecodeError("the row has no class")
+        return {name: text for name, text in cells.items() if name != self._label}
+
+
+class _Files(ABC):
+    """What a folder and a zip file have in common: names that tell class and split.
+
+    Attributes:
+        path: The folder or zip file.
+        what: What its files are, in the plural.
+        suffixes: How their names end.
+        labelled: Whether folders tell classes; where not, every file below counts.
+    """
+
+    def __init__(self, path: Path, kind: str | None, *, labelled: bool) -> None:
+        self.path = path
+        self.what, self.suffixes = _FILES[kind]
+        self.labelled = labelled
 
     @abstractmethod
     def names(self) -> list[str]:
@@ -122,7 +167,9 @@ class _Files(ABC):
         """Return what changes when a file does, without reading them all."""
 
     def items(self) -> list[Item]:
-        names = [name for name in sorted(self.names()) if _is_picture(name)]
+        names = [name for name in sorted(self.names()) if self._counts(name)]
+        if not self.labelled:
+            return self._without_labels(names)
         depth = _wrappers(names)
         found = []
         for name in names:
@@ -133,18 +180,27 @@ class _Files(ABC):
                 found.append(Item(name, label, split))
         if not found:
             raise DataError(
-                f"{self.path} holds no pictures in class folders",
-                found=f"{len(names)} pictures",
-                expected="<class>/<picture> with " + ", ".join(SUFFIXES),
-                next_step="put the pictures of each class into a folder of its name",
+                f"{self.path} holds no {self.what} in class folders",
+                found=f"{len(names)} {self.what}",
+                expected="<class>/<file> with " + ", ".join(self.suffixes),
+                next_step=f"put the {self.what} of each class into a folder of its name",
             )
         return _with_one_layout(found, self.path)
 
+    def _without_labels(self, names: Sequence[str]) -> list[Item]:
+        if not names:
+            raise DataError(
+                f"{self.path} holds no {self.what}", expected="files with " + ", ".join(self.suffixes)
+            )
+        return [Item(name, "") for name in names]
+
+    def _counts(self, name: str) -> bool:
+        parts = PurePosixPath(name).parts
+        hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+        return not hidden and name.lower().endswith(self.suffixes)
+
 
 class _Folder(_Files):
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
     def names(self) -> list[str]:
         return [path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if path.is_file()]
 
@@ -168,9 +224,7 @@ class _Folder(_Files):
 
 
 class _Zip(_Files):
-    def __init__(self, path: Path, opened: zipfile.ZipFile | None = None) -> None:
-        self.path = path
-        self._opened = opened
+    _opened: zipfile.ZipFile | None = None
 
     def names(self) -> list[str]:
         with _zip_opened(self.path) as archive:
@@ -183,14 +237,18 @@ class _Zip(_Files):
     @contextmanager
     def reading(self) -> Iterator[Source]:
         with _zip_opened(self.path) as archive:
-            yield _Zip(self.path, archive)
+            self._opened = archive
+            try:
+                yield self
+            finally:
+                self._opened = None
 
     def read(self, item: Item) -> bytes:
         assert self._opened is not None, "read inside reading()"
         try:
             size = self._opened.getinfo(item.name).file_size
-            if size > MAX_PICTURE_BYTES:
-                raise DecodeError(f"zip entry {item.name}", found=f"{size} bytes", expected=MAX_PICTURE_BYTES)
+            if size > MAX_FILE_BYTES:
+                raise DecodeError(f"zip entry {item.name}", found=f"{size} bytes", expected=MAX_FILE_BYTES)
             return self._opened.read(item.name)
         except DecodeError:
             raise
@@ -205,32 +263,45 @@ def _zip_opened(path: Path) -> zipfile.ZipFile:
         raise DataError(f"{path} is a damaged zip file ({error})", next_step="make it anew") from error
 
 
-def open_source(path: Path) -> _Folder | _Zip:
-    """Return the pictures of a folder or zip file.
+def open_source(path: Path, kind: str | None = None, *, labelled: bool = True) -> _Folder | _Zip:
+    """Return the files of a folder or zip file.
+
+    Args:
+        path: Where it is.
+        kind: Kind of input, `image` or `audio`; files of either by default.
+        labelled: Whether folders tell classes; where not, every file below counts.
 
     Raises:
         DataError: It is not there, or neither of both.
     """
     if path.is_dir():
-        return _Folder(path)
+        return _Folder(path, kind, labelled=labelled)
     if path.is_file() and zipfile.is_zipfile(path):
-        return _Zip(path)
+        return _Zip(path, kind, labelled=labelled)
     raise DataError(
-        f"no pictures at {path}",
+        f"no {_FILES[kind][0]} at {path}",
         found="a file that is no zip" if path.exists() else "nothing there",
-        expected="a folder or zip file with one folder a class",
+        expected="a folder or zip file" + (" with one folder a class" if labelled else ""),
         next_step="check the path",
     )
 
 
-def _is_picture(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return not hidden and name.lower().endswith(SUFFIXES)
+def _opened(recipe: Recipe, given: str, *, labelled: bool) -> Source:
+    path, kind = recipe.resolve(given), recipe.input.kind
+    if kind != "table":
+        return open_source(path, kind, labelled=labelled)
+    if not path.is_file():
+        raise DataError(
+            f"no table at {path}",
+            found="a folder" if path.is_dir() else "nothing there",
+            expected="a CSV file",
+            next_step="check [data] in the recipe",
+        )
+    return _Rows(Table(path, recipe.data.delimiter), recipe.data.label if labelled else None)
 
 
 def _wrappers(names: Sequence[str]) -> int:
-    """Return how many outer folders all pictures share above their class (or split) folders."""
+    """Return how many outer folders all files share above their class (or split) folders."""
     depth = 0
     while names:
         tops = {PurePosixPath(name).parts[depth] for name in names}

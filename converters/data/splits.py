@@ -82,5 +82,5 @@ def _check_all_present(splits: Sequence[str], labels: Sequence[int]) -> None:
         if missing:
             raise DataError(
                 f"the {split} split lacks {missing} of {len(set(labels))} classes",
-                next_step="add pictures to the small classes, or change data.validation and data.test",
+                next_step="add items to the small classes, or change data.validation and data.test",
             )

@@ -17,15 +17,15 @@ from converters.steps import Context, Step
 from edgeinfer.bundle import encode
 from edgeinfer.errors import ConversionError
 
-INPUT, OUTPUT = "image", "logits"
+INPUT, OUTPUT = "input", "logits"
 
 
 def export_onnx(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
-    """Write `(N, C, H, W) -> (N, classes)` as one ONNX file, weights inside.
+    """Write `(N, ...) -> (N, classes)` as one ONNX file, weights inside.
 
     Args:
         module: In evaluation mode; a `WithPenultimate` gives two outputs.
-        shape: `(C, H, W)`.
+        shape: `(C, H, W)` of pictures and spectra, `(values,)` of rows.
         path: Where to.
     """
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
@@ -56,11 +56,11 @@ def _strip(model: onnx.ModelProto) -> None:
 
 
 def export_tflite(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
-    """Write `(1, H, W, C) -> (1, classes)` as TFLite; its kernels want channels last.
+    """Write `(1, H, W, C) -> (1, classes)` as TFLite, whose kernels want channels last; rows as they are.
 
     Args:
         module: In evaluation mode, channels first.
-        shape: `(C, H, W)`, or `(F,)`, which has no channels to move.
+        shape: `(C, H, W)` of pictures and spectra, `(values,)` of rows.
         path: Where to.
     """
     import litert_torch

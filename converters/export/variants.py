@@ -26,8 +26,6 @@ from edgeinfer.bundle import (
 )
 from edgeinfer.engines import SessionOptions, TensorInfo, engine_named
 
-TASK = "image-classification"
-
 
 def draft_manifest(
     recipe: Recipe, record: DataRecord, models: Path, blobs: BlobSet, temperature: float
@@ -45,16 +43,15 @@ def draft_manifest(
         ConversionError: A file was exported for an operator set that no runtime is known to take.
     """
     steps = recipe.input.steps()
-    shape = (recipe.input.channels, recipe.input.height, recipe.input.width)
     classes = len(record.classes)
     variants = tuple(_variant(each, models / each.file, blobs) for each in load_artifacts(models))
     return Manifest(
         name=recipe.name,
         version=recipe.version,
-        task=TASK,
+        task=f"{recipe.input.kind}-classification",
         licence=recipe.licence,
         intended_use=recipe.intended_use,
-        inputs=(Input(INPUT, "float32", ("batch", *shape), steps, steps_digest(steps)),),
+        inputs=(Input(INPUT, "float32", ("batch", *recipe.input.shape), steps, steps_digest(steps)),),
         outputs=(
             Output(
                 OUTPUT,
@@ -99,7 +96,7 @@ def _variant(artifact: Artifact, path: Path, blobs: BlobSet) -> Variant:
 
 def _binding(tensor: TensorInfo, *, channels_last: bool) -> Binding:
     shape = tuple(axis if isinstance(axis, int) else "batch" for axis in tensor.shape)
-    permute = (0, 2, 3, 1) if channels_last else None
+    permute = (0, 2, 3, 1) if channels_last and len(shape) == 4 else None
     return Binding(tensor.name, tensor.dtype, shape, permute, tensor.quantization)  # type: ignore[arg-type]
 
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from converters.data.sources import SUFFIXES
+from converters.data.sources import PICTURES, RECORDINGS
 from converters.gold.journal import (
     Entry,
     Labelled,
@@ -30,7 +30,7 @@ from converters.gold.journal import (
     set_at,
     set_digest,
 )
-from edgeinfer.bundle import Decode
+from edgeinfer.bundle import Decode, DecodeAudio, FitLength, PreprocessStep
 from edgeinfer.errors import DataError, InputError
 from edgeinfer.host import FileLock, atomic_file
 from edgeinfer.preprocess import Preprocessor
@@ -217,9 +217,14 @@ def _check_content(name: str, data: bytes) -> None:
         raise DataError(f"{name} is empty")
     if len(data) > _MOST_BYTES:
         raise DataError(f"{name} is too large", found=f"{len(data):,} bytes", expected=f"{_MOST_BYTES:,}")
-    if name.lower().endswith(SUFFIXES):
+    steps: tuple[PreprocessStep, ...] = ()
+    if name.lower().endswith(PICTURES):
+        steps = (Decode("RGB"),)
+    if name.lower().endswith(RECORDINGS):
+        steps = (DecodeAudio(16_000), FitLength(1))
+    if steps:
         try:
-            Preprocessor((Decode("RGB"),)).item(data)
+            Preprocessor(steps).item(data)
         except InputError as error:
             raise DataError(f"{name} cannot be read ({error})") from error
 

@@ -14,7 +14,7 @@ from converters.export.artifacts import MODELS, Artifact, load_artifacts
 from converters.export.float_models import INPUT
 from converters.export.variants import draft_manifest
 from converters.package.card import ModelCard
-from converters.package.golden import CASES, ORIGIN, golden_pictures
+from converters.package.golden import CASES, golden_origin, golden_sources
 from converters.package.report import Report
 from converters.profile.profile import Profile, load_profile
 from converters.quantize.integer_types import INTEGER_TYPES, load_types
@@ -112,12 +112,13 @@ def _confusion(profile: Profile, blobs: BlobSet) -> Confusion:
 
 
 def _golden(recipe: Recipe, blobs: BlobSet) -> tuple[Golden, NDArray[np.float32]]:
-    pictures = golden_pictures(recipe.input)
+    sources = golden_sources(recipe.input)
     preprocess = Preprocessor(recipe.input.steps())
-    tensors = np.concatenate([preprocess(picture) for picture in pictures])
+    tensors = np.concatenate([preprocess(source) for source in sources])
     assert len(tensors) == CASES
     stored = {INPUT: _stored(tensors, blobs)}
-    return Golden(ORIGIN, stored, {INPUT: tuple(blobs.add(picture) for picture in pictures)}), tensors
+    kept = {INPUT: tuple(blobs.add(source) for source in sources)}
+    return Golden(golden_origin(recipe.input), stored, kept), tensors
 
 
 def _stored(values: NDArray[np.float32], blobs: BlobSet) -> TensorBlob:

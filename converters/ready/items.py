@@ -43,7 +43,7 @@ class FolderItems:
         return np.concatenate([self._one(path) for path in self.paths[start:stop]])
 
     def _one(self, path: Path) -> NDArray[np.float32]:
-        if self._preprocess.takes_pictures:
+        if self._preprocess.kind == "image":
             return self._preprocess(path)
         try:
             value: NDArray[np.float32] = np.load(path, allow_pickle=False)

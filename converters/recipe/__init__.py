@@ -1,7 +1,8 @@
 """What a conversion is asked for, as data."""
 
+from converters.recipe.augment import Augment
 from converters.recipe.data import Data
-from converters.recipe.input import Augment, Input
+from converters.recipe.input import AudioInput, ImageInput, Input, TableInput
 from converters.recipe.limits import Gates, Quantize
 from converters.recipe.load import load_recipe, read_table
 from converters.recipe.models import (
@@ -28,6 +29,7 @@ from converters.recipe.rules import check_recipe
 
 __all__ = [
     "LARGEST_BATCH",
+    "AudioInput",
     "Augment",
     "Budget",
     "Card",
@@ -38,6 +40,7 @@ __all__ = [
     "FactoryNetwork",
     "Gates",
     "Hint",
+    "ImageInput",
     "Input",
     "Member",
     "MlpNetwork",
@@ -49,6 +52,7 @@ __all__ = [
     "ResNetwork",
     "SeparableNetwork",
     "Student",
+    "TableInput",
     "Teacher",
     "Training",
     "check_recipe",

@@ -38,8 +38,12 @@ def check_teacher(teacher: Teacher, input_: Input) -> None:
         _check_training("teacher.training", teacher.training)
     require(0 < teacher.views <= _MOST_VIEWS, "teacher.views", teacher.views, f"1 to {_MOST_VIEWS}")
     stored = any(member.logits for member in teacher.given())
-    pictures = len(input_.shape) == 3
-    require(not teacher.mirror or pictures, "teacher.mirror", True, "false for inputs that are no pictures")
+    require(
+        not teacher.mirror or input_.kind == "image",
+        "teacher.mirror",
+        True,
+        "false for inputs that are no pictures",
+    )
     require(not (teacher.mirror and stored), "teacher.mirror", True, "false for stored logits")
 
 
@@ -62,7 +66,11 @@ def check_student(student: Student, teacher: Teacher, input_: Input) -> None:
     for name in ("mixup", "cutmix"):
         value = getattr(student, name)
         require(0 <= value <= 100, f"student.{name}", value, "0 to 100")
-    require(not student.cutmix or len(input_.shape) == 3, "student.cutmix", student.cutmix, "0: no pictures")
+    pictures = input_.kind == "image"
+    require(not student.cutmix or pictures, "student.cutmix", student.cutmix, "0: no pictures")
+    require(
+        not student.mixup or input_.kind != "table", "student.mixup", student.mixup, "0: rows do not blend"
+    )
     blended = student.mixup or student.cutmix
     stored = any(member.logits for member in teacher.given())
     require(

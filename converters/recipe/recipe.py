@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from converters.recipe.augment import Augment
 from converters.recipe.data import Data
-from converters.recipe.input import Augment, Input
+from converters.recipe.input import ImageInput, Input
 from converters.recipe.limits import Gates, Quantize
 from converters.recipe.models import Member, Student, Teacher
 from converters.recipe.profile import Card, Cascade, Drift
@@ -30,7 +31,7 @@ class Recipe:
         input: Preprocessing.
         teacher: What to learn from.
         student: What to ship.
-        augment: Variation of the training pictures.
+        augment: Variation of the training items.
         quantize: Static int8.
         gates: Limits.
         drift: Drift reference.
@@ -65,11 +66,17 @@ class Recipe:
 
     def published(self) -> Recipe:
         """Return it as it may be shown to others: files by name, without the folders they lie in."""
-        data = replace(self.data, path=_name_of(self.data.path), test_path=_name_of(self.data.test_path))
-        members = tuple(_without_folders(member) for member in self.teacher.members)
-        return replace(
-            self, data=data, teacher=replace(_without_folders(self.teacher), members=members), folder="."
+        data = replace(
+            self.data,
+            path=_name_of(self.data.path),
+            test_path=_name_of(self.data.test_path),
+            unlabelled=_name_of(self.data.unlabelled),
         )
+        members = tuple(_without_folders(member) for member in self.teacher.members)
+        teacher = replace(_without_folders(self.teacher), members=members)
+        # What was fitted stands in the manifest; the recipe is what was asked for.
+        asked = self.input if isinstance(self.input, ImageInput) else replace(self.input, fitted=None)
+        return replace(self, data=data, input=asked, teacher=teacher, folder=".")
 
     def resolve(self, path: str) -> Path:
         """Return a path of the recipe as one that can be opened."""

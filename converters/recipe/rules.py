@@ -6,15 +6,17 @@ import re
 
 from converters.recipe.data import Data
 from converters.recipe.input import Input
+from converters.recipe.input_rules import check_augment, check_input
 from converters.recipe.limits import Quantize
 from converters.recipe.model_rules import check_student, check_teacher
 from converters.recipe.profile_rules import check_profile
 from converters.recipe.quantization_rules import check_variants
 from converters.recipe.recipe import Recipe
 from converters.recipe.require import require
-from edgeinfer.bundle import MAX_PIXELS, NAME_PATTERN, encode
+from edgeinfer.bundle import NAME_PATTERN
 
-_LONGEST_SIDE = 1024
+# By source of the data: the kinds of input that it can feed.
+_KINDS = {"digits": ("image",), "folder": ("image", "audio"), "csv": ("table",)}
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -28,13 +30,9 @@ def check_recipe(recipe: Recipe) -> None:
     require(recipe.top > 0, "top", recipe.top, "1 or more")
     require(0 <= recipe.seed < 2**31, "seed", recipe.seed, f"0 to {2**31 - 1}")
     _check_quantize(recipe.quantize)
-    shorter = min(recipe.input.height, recipe.input.width)
-    limits = {"rotate": 180, "crop": shorter - 1, "cutout": shorter}
-    for name, value in encode(recipe.augment).items():
-        most = limits.get(name, 1)
-        require(0 <= value <= most, f"augment.{name}", value, f"0 to {most}")
-    _check_data(recipe.data)
-    _check_input(recipe.input)
+    _check_data(recipe.data, recipe.input)
+    check_input(recipe.input)
+    check_augment(recipe.augment, recipe.input)
     check_teacher(recipe.teacher, recipe.input)
     check_student(recipe.student, recipe.teacher, recipe.input)
     check_variants(recipe.quantize, recipe.student)
@@ -54,31 +52,22 @@ def _check_quantize(quantize: Quantize) -> None:
     )
 
 
-def _check_data(data: Data) -> None:
+def _check_data(data: Data, input_: Input) -> None:
     require(
-        (data.source == "folder") == (data.path is not None),
+        (data.source == "digits") == (data.path is None),
         "data.path",
         data.path,
-        "set for source 'folder'",
+        "set for every source but 'digits'",
     )
+    kinds = _KINDS[data.source]
+    require(input_.kind in kinds, "input.kind", input_.kind, f"{' or '.join(kinds)} for {data.source!r}")
+    table = data.source == "csv"
+    require(table == (data.label is not None), "data.label", data.label, "a column for source 'csv' alone")
+    good = len(data.delimiter) == 1 and data.delimiter not in '"\r\n'
+    require(good, "data.delimiter", repr(data.delimiter), "one character")
     require(0 < data.validation < 1, "data.validation", data.validation, "a share between 0 and 1")
     require(0 < data.test < 1, "data.test", data.test, "a share between 0 and 1")
     require(data.test + data.validation < 1, "data.test + data.validation", "1 or more", "room for training")
     require(0 <= data.max_unreadable < 1, "data.max_unreadable", data.max_unreadable, "a share below 1")
     limit = data.limit_per_class
     require(limit is None or limit >= 3, "data.limit_per_class", limit, "3 or more, one for each split")
-
-
-def _check_input(input_: Input) -> None:
-    for name, values in (("mean", input_.mean), ("std", input_.std)):
-        require(len(values) == input_.channels, f"input.{name}", f"{len(values)} values", input_.channels)
-    require(
-        0.001 <= min(input_.std) <= max(input_.std) <= 1000,
-        "input.std",
-        list(input_.std),
-        "0.001 to 1000 each",
-    )
-    require(max(map(abs, input_.mean)) <= 1000, "input.mean", list(input_.mean), "-1000 to 1000 each")
-    require(0 < input_.max_pixels <= MAX_PIXELS, "input.max_pixels", input_.max_pixels, f"1 to {MAX_PIXELS}")
-    good = 4 <= min(input_.height, input_.width) <= max(input_.height, input_.width) <= _LONGEST_SIDE
-    require(good, "input", f"{input_.height} x {input_.width}", f"sides of 4 to {_LONGEST_SIDE}")

@@ -106,7 +106,7 @@ def rows() -> list[Row]:
     found = []
     for name, model in models.items():
         bare = bare_onnx(files[name], tensor) if name.startswith("onnx") else bare_litert(files[name], last)
-        found.append(compare(f"model.run, {name}", lambda model=model: model.run({"image": tensor}), bare))
+        found.append(compare(f"model.run, {name}", lambda model=model: model.run({"input": tensor}), bare))
     found.append(
         compare(
             "200 x 200 PNG to label, tflite-int8",

@@ -1,6 +1,7 @@
 """Bundles: a manifest and the content it names by digest, read and written, as a file or a folder."""
 
 from edgeinfer.bundle.answer_rules import picture_size
+from edgeinfer.bundle.audio_steps import SAMPLE_RATES, DecodeAudio, FitLength, LogMel, Mfcc, band_edges
 from edgeinfer.bundle.canonical import canonical_json
 from edgeinfer.bundle.codec import Dialect, decode, encode
 from edgeinfer.bundle.content import Blob, TensorBlob
@@ -26,6 +27,7 @@ from edgeinfer.bundle.manifest import (
     Variant,
 )
 from edgeinfer.bundle.measured import Calibration, Latency, Proportion, Split
+from edgeinfer.bundle.preprocess_rules import MAX_FILE_BYTES, MAX_PIXELS, tensor_shape
 from edgeinfer.bundle.reader import Bundle, open_bundle
 from edgeinfer.bundle.reference import (
     MOST_SYMBOLS,
@@ -42,7 +44,7 @@ from edgeinfer.bundle.reference import (
     TopConfidence,
 )
 from edgeinfer.bundle.require import NAME_PATTERN
-from edgeinfer.bundle.rules import MAX_PIXELS, check_manifest
+from edgeinfer.bundle.rules import check_manifest
 from edgeinfer.bundle.steps import (
     CenterCrop,
     Decode,
@@ -56,12 +58,15 @@ from edgeinfer.bundle.steps import (
     TopK,
     steps_digest,
 )
+from edgeinfer.bundle.table_steps import Category, Numeric, Row
 from edgeinfer.bundle.writer import BlobSet, write_bundle
 
 __all__ = [
+    "MAX_FILE_BYTES",
     "MAX_PIXELS",
     "MOST_SYMBOLS",
     "NAME_PATTERN",
+    "SAMPLE_RATES",
     "Binding",
     "Blob",
     "BlobSet",
@@ -70,24 +75,30 @@ __all__ = [
     "Calibration",
     "Cascade",
     "CascadePoint",
+    "Category",
     "CenterCrop",
     "Confusion",
     "Decode",
+    "DecodeAudio",
     "DetectionStep",
     "Dialect",
     "Document",
     "DriftReference",
     "Feature",
+    "FitLength",
     "Golden",
     "Input",
     "InputStatistic",
     "Latency",
     "Layout",
     "Lineage",
+    "LogMel",
     "Manifest",
     "Measure",
+    "Mfcc",
     "NonMaximumSuppression",
     "Normalize",
+    "Numeric",
     "Output",
     "PostprocessStep",
     "PredictedClass",
@@ -97,6 +108,7 @@ __all__ = [
     "Proportion",
     "Quantization",
     "Resize",
+    "Row",
     "Scale",
     "ScoreThreshold",
     "Softmax",
@@ -108,6 +120,7 @@ __all__ = [
     "TopConfidence",
     "TopK",
     "Variant",
+    "band_edges",
     "canonical_json",
     "check_manifest",
     "decode",
@@ -117,5 +130,6 @@ __all__ = [
     "parse_manifest",
     "picture_size",
     "steps_digest",
+    "tensor_shape",
     "write_bundle",
 ]

@@ -146,13 +146,13 @@ class Golden:
     Attributes:
         origin: Where the inputs come from: synthetic, or expressly licensed. Never training data.
         inputs: Preprocessed tensors per input name; axis 0 counts the cases.
-        pictures: Per input name, encoded pictures that the preprocessing must turn into the first
-            rows of `inputs`.
+        sources: Per input name, encoded pictures (PNG), recordings (WAV) or rows (JSON) that the
+            preprocessing must turn into the first rows of `inputs`.
     """
 
     origin: str
     inputs: Mapping[str, TensorBlob]
-    pictures: Mapping[str, tuple[Blob, ...]] = field(default_factory=dict)
+    sources: Mapping[str, tuple[Blob, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ class Manifest:
     Attributes:
         name: What the model is called; letters, digits, `.`, `_`, `-`.
         version: Version of this model, the maker's own scheme.
-        task: What it does, for example `image-classification`.
+        task: What it does, for example `image-classification`, `audio-classification`, `table-classification`.
         licence: SPDX identifier or a sentence.
         intended_use: A sentence on what it is for and what not.
         inputs: What it takes.
@@ -240,7 +240,7 @@ class Manifest:
             mentions += [tensor.blob for tensor in variant.golden_outputs.values()]
         if self.golden:
             mentions += [tensor.blob for tensor in self.golden.inputs.values()]
-            mentions += [blob for blobs in self.golden.pictures.values() for blob in blobs]
+            mentions += [blob for blobs in self.golden.sources.values() for blob in blobs]
         if self.confusion:
             mentions.append(self.confusion.counts.blob)
         return mentions + [document.blob for document in self.documents.values()]

@@ -17,19 +17,11 @@ from collections.abc import Iterable
 from edgeinfer.bundle.answer_rules import check_answer
 from edgeinfer.bundle.content import TensorBlob
 from edgeinfer.bundle.manifest import Binding, Golden, Input, Manifest, Output, Variant
+from edgeinfer.bundle.preprocess_rules import check_steps
 from edgeinfer.bundle.reference_rules import check_references
 from edgeinfer.bundle.require import HEX_PATTERN, NAME_PATTERN
 from edgeinfer.bundle.require import require as _require
-from edgeinfer.bundle.steps import (
-    CenterCrop,
-    Decode,
-    Layout,
-    Normalize,
-    PreprocessStep,
-    Resize,
-    Scale,
-    steps_digest,
-)
+from edgeinfer.bundle.steps import steps_digest
 
 _WIDTHS = {
     "float32": 4,
@@ -42,14 +34,10 @@ _WIDTHS = {
     "bool": 1,
 }
 _HEX, _NAME = re.compile(HEX_PATTERN), re.compile(NAME_PATTERN)
-# Above twice its limit Pillow refuses a picture by itself, whatever we declare.
-MAX_PIXELS = 178_956_970
 _VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,5}")
-# Beyond this, float32 arithmetic on pixels is no longer of use to anyone.
+# Beyond this, float32 arithmetic is no longer of use to anyone.
 _LARGE = 1e6
 _RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
-# Steps may be left out, but those that are there keep this order.
-_STAGE: dict[type, int] = {Decode: 0, Resize: 1, CenterCrop: 1, Scale: 2, Normalize: 3, Layout: 4}
 
 
 def check_manifest(manifest: Manifest) -> None:
@@ -110,57 +98,12 @@ def _check_input(input_: Input) -> None:
     found = input_.preprocess_digest
     _require(digest == found, f"{where}.preprocess_digest", found, digest)
     if input_.preprocess:
-        made = _check_steps(where, input_.preprocess)
+        made = check_steps(where, input_.preprocess)
         _require(input_.dtype == "float32", f"{where}.dtype", input_.dtype, "float32 behind steps")
-        fits = len(input_.shape) == 4 and all(
+        fits = len(input_.shape) == 1 + len(made) and all(
             want is None or got == want for got, want in zip(input_.shape[1:], made, strict=True)
         )
         _require(fits, f"{where}.shape", list(input_.shape), f"what its steps make: {['batch', *made]}")
-
-
-def _check_steps(where: str, steps: tuple[PreprocessStep, ...]) -> list[int | None]:
-    """Return the shape that the steps make of one item; None where it depends on the picture."""
-    stages = [_STAGE[type(step)] for step in steps]
-    names = ", ".join(step.op for step in steps)
-    in_order = stages == sorted(stages) and all(stages.count(stage) <= 1 for stage in (0, 2, 3, 4))
-    _require(
-        in_order and stages[0] == 0,
-        f"{where}.preprocess",
-        names,
-        "decode first, then resize or center_crop, scale, normalize, layout, each of the last at most once",
-    )
-    channels = 3 if isinstance(steps[0], Decode) and steps[0].color == "RGB" else 1
-    height: int | None = None
-    width: int | None = None
-    order = "HWC"
-    for step in steps:
-        _check_step(f"{where}.{step.op}", step, channels)
-        if isinstance(step, Resize | CenterCrop):
-            height, width = step.height, step.width
-        if isinstance(step, Layout):
-            order = step.order
-    return [channels, height, width] if order == "CHW" else [height, width, channels]
-
-
-def _check_step(where: str, step: PreprocessStep, channels: int) -> None:
-    if isinstance(step, Decode):
-        _require(
-            0 < step.max_pixels <= MAX_PIXELS, where, step.max_pixels, f"max_pixels of 1 to {MAX_PIXELS}"
-        )
-        _require(0 <= step.background <= 255, where, step.background, "a background of 0 to 255")
-    if isinstance(step, Normalize):
-        good = len(step.mean) == len(step.std) == channels
-        good = good and all(abs(value) < _LARGE for value in step.mean)
-        good = good and all(1 / _LARGE < value < _LARGE for value in step.std)
-        _require(good, where, f"{step}", f"{channels} means and as many std between 1e-6 and 1e6")
-    if isinstance(step, Scale):
-        good = 1 / _LARGE < abs(step.factor) < _LARGE and abs(step.offset) < _LARGE
-        _require(good, where, f"{step}", "a factor between 1e-6 and 1e6")
-    if isinstance(step, Resize | CenterCrop):
-        good = 0 < step.height <= 16384 and 0 < step.width <= 16384
-        _require(good, where, f"{step.height}x{step.width}", "1 to 16384 a side")
-    if isinstance(step, Resize):
-        _require(0 <= step.fill <= 255, where, step.fill, "a fill of 0 to 255")
 
 
 def _check_variant(variant: Variant, manifest: Manifest) -> None:
@@ -247,11 +190,11 @@ def _check_golden(golden: Golden, manifest: Manifest) -> None:
         _require(
             tensor.dtype == declared[name].dtype, f"golden.inputs.{name}", tensor.dtype, declared[name].dtype
         )
-    for name, pictures in golden.pictures.items():
+    for name, sources in golden.sources.items():
         good = name in declared and bool(declared[name].preprocess)
-        _require(good, "golden.pictures", name, "an input that has preprocessing steps")
+        _require(good, "golden.sources", name, "an input that has preprocessing steps")
         count = golden.inputs[name].shape[0]
-        _require(len(pictures) <= count, f"golden.pictures.{name}", len(pictures), f"at most {count}")
+        _require(len(sources) <= count, f"golden.sources.{name}", len(sources), f"at most {count}")
 
 
 def _unique(where: str, names: Iterable[str]) -> None:

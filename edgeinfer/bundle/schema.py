@@ -25,7 +25,7 @@ _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean"}
 _NAME = {"pattern": f"^{NAME_PATTERN}$"}
 _COUNT = {"minimum": 1}
 # Fields whose one value a dataclass fills in, and that the JSON must spell out.
-_ALWAYS = ("format", "schema_version", "op")
+_ALWAYS = ("format", "schema_version", "op", "kind")
 # Rules that a type cannot say. Rules between fields stand in docs/bundle-format.md.
 _RULES: dict[tuple[str, str], dict[str, Any]] = {
     ("Manifest", "name"): _NAME,

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from edgeinfer.bundle.audio_steps import AudioStep
 from edgeinfer.bundle.canonical import canonical_json
 from edgeinfer.bundle.codec import encode
 from edgeinfer.bundle.detection import DetectionStep
+from edgeinfer.bundle.table_steps import Row
 
 Color = Literal["RGB", "L"]
 Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
@@ -76,7 +78,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Normalize:
-    """Float32 `(x - mean) / std`, one value per channel of the last axis."""
+    """Float32 `(x - mean) / std`, one value per place on the last axis (a channel, a band), or one for all."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -91,7 +93,7 @@ class Layout:
     op: Literal["layout"] = "layout"
 
 
-PreprocessStep = Decode | Resize | CenterCrop | Scale | Normalize | Layout
+PreprocessStep = Decode | Resize | CenterCrop | Scale | Normalize | Layout | AudioStep | Row
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,21 @@
-"""`edgeinfer predict`: pictures in, answers out."""
+"""`edgeinfer predict`: pictures, recordings or rows in, answers out."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from edgeinfer.cli.quiet import quiet_engines
+from edgeinfer.cli.sources import PICTURES, names, sources
 from edgeinfer.cli.table import table
 from edgeinfer.errors import InputError
 from edgeinfer.inference import Detection, Model, Prediction, load
-
-_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-_ARRAYS = (".npy", ".npz")
-MAX_STDIN_BYTES = 512 * 1024 * 1024
 
 
 @click.command()
@@ -37,9 +33,11 @@ MAX_STDIN_BYTES = 512 * 1024 * 1024
     help="Write FILE there with a box around each thing found; one FILE, and a model that detects.",
 )
 def predict(bundle: Path, files: Sequence[str], as_json: bool, draw: Path | None, **how: Any) -> None:
-    """Answer for each FILE: a picture, an array (.npy, .npz), a folder of them, or - for a picture on standard input.
+    """Answer for each FILE: a picture, a WAV recording, rows (.csv, .json), an array (.npy, .npz), or a folder of them.
 
-    A file that cannot be answered for is reported on standard error and the rest goes on; the exit
+    A - takes one picture, recording or JSON row from standard input.
+
+    What cannot be answered for is reported on standard error and the rest goes on; the exit
     status is then 1.
     """
     with quiet_engines():
@@ -47,59 +45,32 @@ def predict(bundle: Path, files: Sequence[str], as_json: bool, draw: Path | None
     failed = 0
     with model:
         if draw:
-            _check_drawing(model, list(_names(files)))
-        for name in _names(files):
-            try:
-                # Native picture readers print their own complaints about damaged files.
-                with quiet_engines():
-                    source = _source(name)
-                    prediction = model.predict(source)
-            except InputError as error:
-                failed += 1
-                about = "" if name != "-" and name in str(error) else f"{name}: "
-                click.echo(f"error: {about}{error}", err=True)
-                continue
-            click.echo(_json(name, prediction) if as_json else _line(name, prediction))
-            if draw:
-                _draw(source, prediction, draw)
+            _check_drawing(model, list(names(files)))
+        for name in names(files):
+            failed += _answer(model, name, as_json, draw)
     if failed:
         sys.exit(1)
 
 
-def _names(files: Sequence[str]) -> Iterator[str]:
-    """Yield every file, those inside folders in order of their names."""
-    for name in files:
-        path = Path(name)
-        inside = sorted(path.rglob("*")) if name not in ("", "-") and path.is_dir() else []
-        chosen = [str(each) for each in inside if each.suffix.lower() in (*_PICTURES, *_ARRAYS)]
-        # A folder without any is left to `_source`, which says what is wrong with it.
-        yield from chosen or [name]
-
-
-def _source(name: str) -> Any:
-    """Return what `Model.predict` takes; pictures are read there."""
-    if name == "-":
-        if sys.stdin is None:
-            raise InputError("there is no standard input")
-        return sys.stdin.buffer.read(MAX_STDIN_BYTES)
-    path = Path(name)
-    if not name or path.is_dir():
-        raise InputError(f"{name!r} holds no pictures", expected=", ".join(_PICTURES))
-    return _array(path) if path.suffix.lower() in _ARRAYS and path.is_file() else path
-
-
-def _array(path: Path) -> Any:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.lib.npyio.NpzFile):
-            with loaded:
-                return dict(loaded)
-    except Exception as error:  # its readers raise over a dozen types on damaged files
-        raise InputError(
-            f"cannot read array file {path} ({type(error).__name__}: {error})",
-            next_step="write it with numpy.save",
-        ) from error
-    return loaded
+def _answer(model: Model, name: str, as_json: bool, draw: Path | None) -> int:
+    """Print the answers for a file; return how many could not be given."""
+    failed = 0
+    for at, source in sources(name):
+        try:
+            if isinstance(source, InputError):
+                raise source
+            # Native picture readers print their own complaints about damaged files.
+            with quiet_engines():
+                prediction = model.predict(source)
+        except InputError as error:
+            failed += 1
+            about = "" if name != "-" and name in str(error) else f"{at}: "
+            click.echo(f"error: {about}{error}", err=True)
+            continue
+        click.echo(_json(at, prediction) if as_json else _line(at, prediction))
+        if draw:
+            _draw(source, prediction, draw)
+    return failed
 
 
 def _line(name: str, prediction: Prediction) -> str:
@@ -125,7 +96,7 @@ def _check_drawing(model: Model, names: Sequence[str]) -> None:
     answer = {step.op for step in model.manifest.outputs[0].postprocess}
     if "non_maximum_suppression" not in answer:
         raise InputError("--draw needs a model that detects", found=model.manifest.task)
-    if len(names) != 1 or Path(names[0]).suffix.lower() in _ARRAYS:
+    if len(names) != 1 or (names[0] != "-" and Path(names[0]).suffix.lower() not in PICTURES):
         raise InputError("--draw takes one picture", found=f"{len(names)} files: {', '.join(names[:3])}")
 
 

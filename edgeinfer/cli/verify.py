@@ -9,7 +9,7 @@ import click
 from edgeinfer.bundle import Bundle, open_bundle
 from edgeinfer.cli.quiet import quiet_engines
 from edgeinfer.errors import EdgeInferError, NoVariantError, SelfTestError
-from edgeinfer.inference import pillow_is_here, run_golden_pictures, self_test_variants
+from edgeinfer.inference import can_preprocess, run_golden_sources, self_test_variants
 
 
 @click.command()
@@ -32,15 +32,15 @@ def verify(bundle: Path) -> None:
 
 
 def _check_preprocessing(opened: Bundle) -> int:
-    if not pillow_is_here():
+    if not can_preprocess(opened):
         click.echo("preprocessing  skip  pictures need Pillow: pip install 'edgeinfer[image]'")
         return 0
     try:
-        count = run_golden_pictures(opened)
+        count = run_golden_sources(opened)
     except EdgeInferError as error:
         click.echo(f"preprocessing  FAIL  {error}")
         return 1
-    click.echo(f"preprocessing  ok    {count} golden pictures")
+    click.echo(f"preprocessing  ok    {count} golden sources")
     return 0
 
 

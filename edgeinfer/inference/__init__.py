@@ -1,6 +1,6 @@
 """Load a bundle, choose what runs here, test it, and predict."""
 
-from edgeinfer.inference.golden import pillow_is_here, run_golden_pictures
+from edgeinfer.inference.golden import can_preprocess, run_golden_sources
 from edgeinfer.inference.measure import Measurement, measure
 from edgeinfer.inference.model import Model, load
 from edgeinfer.inference.prediction import Detection, LabelScore, Prediction, Timings
@@ -18,10 +18,10 @@ __all__ = [
     "SelfTest",
     "Timings",
     "Wishes",
+    "can_preprocess",
     "candidates",
     "load",
     "measure",
-    "pillow_is_here",
-    "run_golden_pictures",
+    "run_golden_sources",
     "self_test_variants",
 ]

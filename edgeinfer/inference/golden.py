@@ -14,7 +14,7 @@ from edgeinfer.preprocess import Preprocessor
 
 # Where the manifest names no tolerance for an engine; the converter states one for each it ran.
 _DEFAULT = Tolerance(atol=1e-3, rtol=1e-3)
-# Pictures are lossless and their pixels must come out exactly; only float rounding may differ.
+# Sources are lossless and their items must come out exactly; only float rounding may differ.
 _PREPROCESS = Tolerance(atol=1e-5, rtol=1e-5)
 
 
@@ -53,31 +53,32 @@ def run_golden(bundle: Bundle, bound: BoundVariant, engine: str) -> int:
     return count
 
 
-def run_golden_pictures(bundle: Bundle) -> int:
-    """Preprocess the golden pictures and compare with the golden inputs; return the number of pictures.
+def run_golden_sources(bundle: Bundle) -> int:
+    """Preprocess the golden sources and compare with the golden inputs; return the number compared.
 
     Raises:
         SelfTestError: The preprocessing on this machine gives other values.
-        EngineUnavailable: Pillow is not installed.
+        EngineUnavailable: There are pictures and Pillow is not installed.
     """
     golden = bundle.manifest.golden
     if golden is None:
         return 0
     done = 0
     for declared in bundle.manifest.inputs:
-        pictures = golden.pictures.get(declared.name, ())
-        expected = read_tensor(bundle, golden.inputs[declared.name]) if pictures else np.empty(0)
+        sources = golden.sources.get(declared.name, ())
+        expected = read_tensor(bundle, golden.inputs[declared.name]) if sources else np.empty(0)
         preprocess = Preprocessor(declared.preprocess)
-        for at, blob in enumerate(pictures):
+        for at, blob in enumerate(sources):
             got = preprocess(bundle.read(blob))[0]
-            _compare(f"preprocessing of golden picture {at}", got, expected[at], _PREPROCESS)
+            _compare(f"preprocessing of golden {preprocess.kind} {at}", got, expected[at], _PREPROCESS)
             done += 1
     return done
 
 
-def pillow_is_here() -> bool:
-    """Return whether pictures can be decoded on this device."""
-    return find_spec("PIL") is not None
+def can_preprocess(bundle: Bundle) -> bool:
+    """Return whether this device can preprocess for every input: pictures need Pillow."""
+    kinds = {Preprocessor(each.preprocess).kind for each in bundle.manifest.inputs}
+    return "image" not in kinds or find_spec("PIL") is not None
 
 
 def _compare(where: str, got: Array, expected: Array, tolerance: Tolerance) -> None:

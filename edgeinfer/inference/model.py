@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from edgeinfer.inference.activate import activate
 from edgeinfer.inference.answer import Answer
 from edgeinfer.inference.arrays import check_arrays
 from edgeinfer.inference.bound import BoundVariant
-from edgeinfer.inference.golden import pillow_is_here, run_golden_pictures
+from edgeinfer.inference.golden import can_preprocess, run_golden_sources
 from edgeinfer.inference.prediction import Detection, LabelScore, Prediction, Timings
 from edgeinfer.inference.selection import Candidate, Selection, Wishes, candidates, none_left
 from edgeinfer.preprocess import Placement, Preprocessor
@@ -27,7 +27,17 @@ from edgeinfer.preprocess import Placement, Preprocessor
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    Source = str | os.PathLike[str] | bytes | Image | Array | Mapping[str, Array]
+    Source = (
+        str
+        | os.PathLike[str]
+        | bytes
+        | Image
+        | Array
+        | tuple[Array, int]
+        | Sequence[object]
+        | Mapping[str, Array]
+        | Mapping[str, object]
+    )
 
 
 _MOST_THREADS = 1024
@@ -81,13 +91,15 @@ class Model:
         """Answer for one item.
 
         Args:
-            source: A picture (path, encoded bytes, PIL image, or `(H, W[, C]) uint8` pixels), the
-                preprocessed tensor with or without its batch axis, or a dict of preprocessed tensors
-                with their batch axis.
+            source: What the model's preprocessing starts from: a picture (path, encoded bytes, PIL image,
+                or `(H, W[, C]) uint8` pixels), a recording (path or bytes of a WAV file, or
+                `(samples, rate)`), or a row (a dict by column name, a list in the order of the columns,
+                or either as the path or bytes of JSON). Or the preprocessed tensor, with or without its
+                batch axis, or a dict of preprocessed tensors with their batch axis.
 
         Raises:
             InputError: It does not fit the model, or is a batch of several items.
-            DecodeError: It is no picture, is damaged, or is too large.
+            DecodeError: It is damaged, not of its kind, or too large.
             EngineRunError: The engine failed.
         """
         start = time.perf_counter()
@@ -136,23 +148,28 @@ class Model:
 
     def _prepare(self, source: Source) -> tuple[Mapping[str, Array], Placement | None]:
         """Return the tensors, and for a detector's picture where they lie in it."""
-        if isinstance(source, Mapping):
-            return source, None
+        if isinstance(source, Mapping) and not self._is_row(source):
+            return cast("Mapping[str, Array]", source), None
         if len(self.manifest.inputs) != 1:
             names = ", ".join(each.name for each in self.manifest.inputs)
-            raise InputError("this model takes several inputs", expected=f"a dict with {names}")
+            raise InputError("this model takes several inputs", expected=f"a dict of arrays with {names}")
         declared = self.manifest.inputs[0]
         preprocess = self._preprocess[declared.name]
-        if preprocess.takes_pictures and not (isinstance(source, np.ndarray) and source.dtype.kind == "f"):
-            if not self._answer.detects:
-                return {declared.name: preprocess(source)}, None
-            item, placement = preprocess.placed(source)
-            return {declared.name: preprocess.tensors(item[None])}, placement
-        if not isinstance(source, np.ndarray):
+        if isinstance(source, np.ndarray) and (preprocess.kind != "image" or source.dtype.kind == "f"):
+            return {declared.name: source[None] if source.ndim == len(declared.shape) - 1 else source}, None
+        if preprocess.kind == "tensor":
             raise InputError(
                 f"input {declared.name} takes a tensor", found=type(source).__name__, expected="a numpy array"
             )
-        return {declared.name: source[None] if source.ndim == len(declared.shape) - 1 else source}, None
+        if not self._answer.detects:
+            return {declared.name: preprocess(source)}, None
+        item, placement = preprocess.placed(source)
+        return {declared.name: preprocess.tensors(item[None])}, placement
+
+    def _is_row(self, source: Mapping[str, object]) -> bool:
+        """Whether a mapping is a row of a table: the others hold arrays, and a row holds none."""
+        kinds = [preprocess.kind for preprocess in self._preprocess.values()]
+        return kinds == ["table"] and not any(isinstance(value, np.ndarray) for value in source.values())
 
     def _say(
         self, outputs: Mapping[str, Array], placement: Placement | None
@@ -213,8 +230,8 @@ def load(
     if engine is not None:
         engines[0].info()
     with open_bundle(path) as bundle:
-        if self_test and pillow_is_here():
-            run_golden_pictures(bundle)
+        if self_test and can_preprocess(bundle):
+            run_golden_sources(bundle)
         wishes = Wishes(variant, precision)
         found = candidates(bundle.manifest, engines, wishes)
         return _first_that_runs(

@@ -6,6 +6,7 @@ from edgeinfer.preprocess.pipeline import Preprocessor
 from edgeinfer.preprocess.placement import Placement, place
 from edgeinfer.preprocess.probabilities import softmax, top_k
 from edgeinfer.preprocess.quantize import dequantize, quantize
+from edgeinfer.preprocess.row import is_missing, number, word
 
 __all__ = [
     "Detector",
@@ -15,6 +16,8 @@ __all__ = [
     "decode_ssd",
     "dequantize",
     "draw_boxes",
+    "is_missing",
+    "number",
     "overlaps",
     "place",
     "quantize",
@@ -22,4 +25,5 @@ __all__ = [
     "ssd_priors",
     "suppress",
     "top_k",
+    "word",
 ]

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import stat
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +15,14 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 from PIL.Image import Image
 
-from edgeinfer.bundle import CenterCrop, Decode, Resize
+from edgeinfer.bundle import MAX_FILE_BYTES, CenterCrop, Decode, Resize
 from edgeinfer.errors import DecodeError, InputError
 from edgeinfer.preprocess.placement import Rectangle, resized
+from edgeinfer.preprocess.reading import read_file
 
 Pixels = NDArray[np.uint8]
 # No format whose reader starts other programs or takes a script (EPS, for one).
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-MAX_FILE_BYTES = 512 * 1024 * 1024
 _ORIENTATION = 0x0112  # EXIF 2.3, tag 274
 _WIDE_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
@@ -114,7 +112,7 @@ def _open(source: object) -> tuple[str, Image]:
         name, data = "the picture", bytes(source)
     elif isinstance(source, str | os.PathLike):
         name = str(source)
-        data = _read(Path(source))
+        data = read_file(source, "picture", MAX_FILE_BYTES)
     else:
         raise InputError(
             "this is no picture",
@@ -132,23 +130,6 @@ def _open(source: object) -> tuple[str, Image]:
             expected="one of " + ", ".join(FORMATS),
             next_step="convert it to PNG or JPEG",
         ) from error
-
-
-def _read(path: Path) -> bytes:
-    """Read a whole file; a pipe or device could block or never end."""
-    try:
-        state = path.stat()
-        if not stat.S_ISREG(state.st_mode):
-            kind = "a folder" if stat.S_ISDIR(state.st_mode) else "a pipe or device"
-            raise DecodeError(f"{str(path)!r} is no picture", found=kind, expected="a file")
-        if state.st_size > MAX_FILE_BYTES:
-            raise DecodeError(
-                f"{str(path)!r} is too large", found=f"{state.st_size} bytes", expected=MAX_FILE_BYTES
-            )
-        return path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a zero byte, or half of a surrogate pair
-        reason = getattr(error, "strerror", None) or error
-        raise DecodeError(f"cannot read {str(path)!r} ({reason})", next_step="check the path") from error
 
 
 def _checked_pixels(array: NDArray[np.generic]) -> NDArray[np.generic]:

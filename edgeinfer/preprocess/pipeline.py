@@ -4,75 +4,99 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.bundle import CenterCrop, Decode, Layout, Normalize, PreprocessStep, Resize, Scale
+from edgeinfer.bundle import (
+    CenterCrop,
+    Decode,
+    DecodeAudio,
+    FitLength,
+    Layout,
+    LogMel,
+    Mfcc,
+    Normalize,
+    PreprocessStep,
+    Resize,
+    Row,
+    Scale,
+)
 from edgeinfer.errors import EngineUnavailable, InputError
 from edgeinfer.preprocess.placement import Placement, place
+from edgeinfer.preprocess.resample import fit_length, resample
+from edgeinfer.preprocess.row import read_row, row_tensors
+from edgeinfer.preprocess.spectrum import log_mel, mfcc
+from edgeinfer.preprocess.wav import decode_audio
+
+Kind = Literal["image", "audio", "table", "tensor"]
+Items = NDArray[Any]
+_KINDS: dict[type, Kind] = {Decode: "image", DecodeAudio: "audio", Row: "table"}
 
 
 class Preprocessor:
     """Runs preprocessing steps in two halves that training can tell apart.
 
-    The first half decodes one source to an item of a fixed size (the pixels of a picture); the second
-    turns items into tensors, for many at once, so that a converter can keep the items and augment
-    them. Both halves give the same values one by one and in batches.
+    The first half decodes one source to an item of a fixed size: the pixels of a picture, the samples
+    of a recording, the numbers of a row. The second turns items into tensors, for many at once, so
+    that a converter can keep the items and augment them. Both halves give the same values one by one
+    and in batches.
+
+    Attributes:
+        kind: What the steps start from; `tensor` where there are none.
     """
 
     def __init__(self, steps: Sequence[PreprocessStep]) -> None:
-        self._decode = next((step for step in steps if isinstance(step, Decode)), None)
+        self.kind: Kind = _KINDS[type(steps[0])] if steps else "tensor"
+        self._first = steps[0] if steps else None
         self._geometry = [step for step in steps if isinstance(step, Resize | CenterCrop)]
+        self._fit = next((step for step in steps if isinstance(step, FitLength)), None)
+        self._spectrum = next((step for step in steps if isinstance(step, LogMel)), None)
+        self._cepstrum = next((step for step in steps if isinstance(step, Mfcc)), None)
         self._values = [step for step in steps if isinstance(step, Scale | Normalize)]
         self._layout = next((step.order for step in steps if isinstance(step, Layout)), "HWC")
 
-    @property
-    def takes_pictures(self) -> bool:
-        """Whether there are steps that start from a picture."""
-        return self._decode is not None
-
-    def item(self, source: object) -> NDArray[np.uint8]:
-        """Decode, resize and crop one picture.
+    def item(self, source: object) -> Items:
+        """Decode one source to what training keeps.
 
         Args:
-            source: Path, encoded bytes, a PIL image, or `(H, W[, C]) uint8` pixels.
+            source: For pictures a path, encoded bytes, a PIL image, or `(H, W[, C]) uint8` pixels; for
+                audio the path or bytes of a WAV file, or `(samples, rate)`; for tables a dict by column
+                name, a list in the order of the columns, or either as the path or bytes of JSON.
 
         Returns:
-            `(H, W, C) uint8`.
+            `(H, W, C) uint8`, `(samples,) int16` or `(columns,) float64`.
 
         Raises:
-            DecodeError: It is no picture, is damaged, or is larger than the declared limit.
-            InputError: It is of another type, or smaller than a crop.
-            EngineUnavailable: Pillow is not installed.
+            DecodeError: It is damaged, not of its kind, or larger than the declared limit.
+            InputError: It is of another type, or does not fit the steps.
+            EngineUnavailable: It is a picture and Pillow is not installed.
         """
-        return self.placed(source)[0]
+        first = self._first
+        if isinstance(first, Decode):
+            return self.placed(source)[0]
+        if isinstance(first, DecodeAudio):
+            assert self._fit is not None, "the rules ask for it"
+            samples, rate = decode_audio(source, first)
+            return fit_length(resample(samples, rate, first.rate), self._fit)
+        if isinstance(first, Row):
+            return read_row(source, first)
+        raise InputError("this input takes tensors", next_step="hand in an array")
 
-    def placed(self, source: object) -> tuple[NDArray[np.uint8], Placement]:
-        """Decode, resize and crop one picture, as `item` does; return also where the result lies in it."""
-        if self._decode is None:
-            raise InputError("this input takes tensors, not pictures", next_step="hand in an array")
-        picture = _picture_room()
-        image = picture.decode(source, self._decode)
-        placement = place(self._geometry, *image.size)
-        for step in self._geometry:
-            image = (
-                picture.resize(image, step) if isinstance(step, Resize) else picture.center_crop(image, step)
-            )
-        result: NDArray[np.uint8] = picture.pixels(image)
-        return result, placement
-
-    def tensors(self, items: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Scale, normalize and lay out a batch.
+    def tensors(self, items: Items) -> NDArray[np.float32]:
+        """Turn a batch of items into the model's tensors.
 
         Args:
-            items: `(N, H, W, C) uint8`.
+            items: `(N, ...)` of what `item` returns.
 
         Returns:
-            `(N, C, H, W)` or `(N, H, W, C)` float32, contiguous, every operation rounded to float32.
+            Float32, contiguous: `(N, C, H, W)` or `(N, H, W, C)` of pictures; `(N, 1, frames, bands)` or
+            `(N, samples)` of audio; `(N, values)` of rows.
         """
-        values: NDArray[np.float32] = items.astype(np.float32)
+        if isinstance(self._first, Row):
+            return row_tensors(items, self._first)
+        values: NDArray[np.float32] = self._spectra(items) if self._spectrum else items.astype(np.float32)
         for step in self._values:
             if isinstance(step, Scale):
                 values = values * np.float32(step.factor) + np.float32(step.offset)
@@ -84,8 +108,33 @@ class Preprocessor:
         return np.ascontiguousarray(values)
 
     def __call__(self, source: Any) -> NDArray[np.float32]:
-        """Run all steps on one picture; return the tensor with a batch axis of 1."""
+        """Run all steps on one source; return the tensor with a batch axis of 1."""
         return self.tensors(self.item(source)[None])
+
+    def placed(self, source: object) -> tuple[Items, Placement]:
+        """Decode, resize and crop one picture, as `item` does; return also where the result lies in it."""
+        assert isinstance(self._first, Decode), "the rules of detectors ask for it"
+        picture = _picture_room()
+        image = picture.decode(source, self._first)
+        placement = place(self._geometry, *image.size)
+        for step in self._geometry:
+            image = (
+                picture.resize(image, step) if isinstance(step, Resize) else picture.center_crop(image, step)
+            )
+        result: NDArray[np.uint8] = picture.pixels(image)
+        return result, placement
+
+    def _spectra(self, items: Items) -> NDArray[np.float32]:
+        """Return `(N, 1, frames, bands)`, one item at a time: a larger product is rounded another way."""
+        assert isinstance(self._first, DecodeAudio), "the rules ask for it"
+        assert self._spectrum is not None, "asked by the caller"
+        spectra = []
+        for item in items:
+            spectrum = log_mel(item, self._spectrum, self._first.rate)
+            if self._cepstrum:
+                spectrum = mfcc(spectrum, self._cepstrum.coefficients)
+            spectra.append(spectrum.astype(np.float32)[None])
+        return np.stack(spectra)
 
 
 def _picture_room() -> ModuleType:

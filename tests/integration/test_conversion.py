@@ -24,7 +24,7 @@ from converters.recipe import (
     Data,
     Drift,
     Gates,
-    Input,
+    ImageInput,
     Quantize,
     Recipe,
     Student,
@@ -151,9 +151,9 @@ def test_a_device_finds_the_symbols_that_the_bundle_says(unbroken):
     validation = load_examples(unbroken / "work", "validation")
     with ei.load(unbroken / "digits.eib") as model:
         manifest = model.manifest
-        inputs = {"image": Preprocessor(manifest.inputs[0].preprocess).tensors(validation.items)}
+        inputs = {"input": Preprocessor(manifest.inputs[0].preprocess).tensors(validation.items)}
         outputs = model.run(inputs)
-        sure = np.array([model.predict(item[None]).confidence for item in inputs["image"]])
+        sure = np.array([model.predict(item[None]).confidence for item in inputs["input"]])
     names = [feature.name for feature in manifest.drift.features]
     assert names[-2:] == ["penultimate.0", "penultimate.1"]
     for feature in manifest.drift.features:
@@ -223,7 +223,7 @@ def folder_recipe(folder: Path, **changes: object) -> Recipe:
         licence="CC0-1.0",
         intended_use="Tests.",
         data=Data("folder", path="pictures", validation=0.25, test=0.25),
-        input=Input(32, 32, "RGB", (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)),
+        input=ImageInput(32, 32, "RGB", (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)),
         teacher=Teacher(network=ConvNetwork(8, (1, 1)), training=Training(4), views=4),
         student=Student(Training(4), ConvNetwork(8, (1, 1, 1))),
         augment=Augment(flip=True, shift=0.1),

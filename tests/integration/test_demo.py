@@ -64,7 +64,7 @@ def test_no_training_picture_is_in_the_bundle(demo, manifest):
     seen = {picture.tobytes() for picture in train}
     assert len(seen) > 900
     with ei.open_bundle(demo.bundle) as bundle:
-        stored = np.frombuffer(bundle.read(manifest.golden.inputs["image"].blob), "<f4").reshape(-1, 8, 8, 1)
+        stored = np.frombuffer(bundle.read(manifest.golden.inputs["input"].blob), "<f4").reshape(-1, 8, 8, 1)
     pixels = np.rint((stored * 0.5 + 0.5) * 255).astype(np.uint8)
     assert not seen & {picture.tobytes() for picture in pixels}
     with ei.open_bundle(demo.bundle) as bundle:

@@ -71,7 +71,7 @@ def test_the_bundle_ships_the_trained_int8_files_beside_the_float_student(unbrok
     assert {artifacts[name].method for name in ("tflite-int8", "onnx-int8")} == {"qat"}
     learned = load_learned(unbroken / "work/qat" / LEARNED)
     assert learned is not None
-    assert {"image", "logits"} <= set(learned.ranges)
+    assert {"input", "logits"} <= set(learned.ranges)
     with ei.load(unbroken / "digits.eib") as model:
         assert model.selection.chosen.variant == "tflite-int8"
     for precision in ("int8", "fp16", "fp32"):

@@ -24,7 +24,7 @@ assert_type(prediction.top, tuple[ei.LabelScore, ...])
 assert_type(prediction.detections, tuple[ei.Detection, ...] | None)
 assert_type(prediction.timings, ei.Timings)
 assert_type(model.predict_many([b"", Path("a.png"), np.zeros((8, 8), np.uint8)]), Iterator[ei.Prediction])
-assert_type(model.run({"image": np.zeros((1, 1, 8, 8), np.float32)}), dict[str, Array])
+assert_type(model.run({"input": np.zeros((1, 1, 8, 8), np.float32)}), dict[str, Array])
 assert_type(model.selection, ei.Selection)
 with ei.open_bundle("digits.eib") as bundle:
     assert_type(bundle, ei.Bundle)

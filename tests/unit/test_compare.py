@@ -168,10 +168,10 @@ def test_what_cannot_be_compared_ends_in_one_line(tmp_path, bundles, levels, thr
         DataError, match="has no class of sample 1: expected some of dark, light, found cat, dog"
     ):
         run(bundles["right"], bundles["off"], other, status=1)
-    with pytest.raises(DataError, match="no pictures at"):
+    with pytest.raises(DataError, match="no pictures or recordings at"):
         run(bundles["right"], bundles["off"], tmp_path / "none", status=1)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="holds no pictures"):
+    with pytest.raises(DataError, match="holds no pictures or recordings"):
         run(bundles["right"], bundles["off"], tmp_path / "empty", status=1)
     with pytest.raises(NoVariantError, match="onnx-int4"):
         run(bundles["right"], bundles["off"], levels, "--new-variant", "onnx-int4", status=1)

@@ -287,7 +287,7 @@ def test_what_cannot_be_added_or_evaluated_ends_in_one_line(tmp_path, threshold_
         (tmp_path / "p", (), "have no labels; give --label"),
         (broken, ("--label", "a"), "broken.png cannot be read"),
         (tmp_path / "empty.png", ("--label", "a"), "empty.png is empty"),
-        (tmp_path / "none.png", ("--label", "a"), "no pictures at"),
+        (tmp_path / "none.png", ("--label", "a"), "no pictures or recordings at"),
     ):
         with pytest.raises(DataError, match=message):
             run("add", source, "--gold", place, "--by", "anna", *more)

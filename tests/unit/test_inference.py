@@ -196,7 +196,7 @@ def test_preprocessing_that_gives_other_values_here_is_noticed(tmp_path):
             whole, inputs=(replace(whole.inputs[0], preprocess=wrong, preprocess_digest=steps_digest(wrong)),)
         )
 
-    with pytest.raises(ei.SelfTestError, match="preprocessing of golden picture 0 differs"):
+    with pytest.raises(ei.SelfTestError, match="preprocessing of golden image 0 differs"):
         ei.load(rewritten(tmp_path, change), engine=FakeEngine())
 
 

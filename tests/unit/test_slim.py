@@ -153,7 +153,7 @@ def test_names_of_inputs_and_outputs_and_signatures_stay(models):
         assert sum(tensor.name is not None for tensor in after.subgraphs[0].tensors) == len(names[0])
         assert [each.signatureKey for each in after.signatureDefs] == [b"serving_default"]
         graphs = [onnx.load_from_string(each).graph for each in (models["onnx", precision].content,)]
-        assert [each.name for each in (*graphs[0].input, *graphs[0].output)] == ["image", "logits"]
+        assert [each.name for each in (*graphs[0].input, *graphs[0].output)] == ["input", "logits"]
 
 
 def test_tflite_weights_lie_where_kernels_may_read_them(models):
