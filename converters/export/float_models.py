@@ -10,6 +10,7 @@ from torch import nn
 
 from converters.data.dataset import load_record
 from converters.distill.student import load_student
+from converters.export.penultimate import PENULTIMATE, WithPenultimate
 from converters.quiet import logged
 from converters.recipe import LARGEST_BATCH, Recipe
 from converters.steps import Context, Step
@@ -23,7 +24,7 @@ def export_onnx(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
     """Write `(N, C, H, W) -> (N, classes)` as one ONNX file, weights inside.
 
     Args:
-        module: In evaluation mode.
+        module: In evaluation mode; a `WithPenultimate` gives two outputs.
         shape: `(C, H, W)`.
         path: Where to.
     """
@@ -34,7 +35,7 @@ def export_onnx(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
         dynamo=True,
         external_data=False,
         input_names=[INPUT],
-        output_names=[OUTPUT],
+        output_names=[OUTPUT, PENULTIMATE] if isinstance(module, WithPenultimate) else [OUTPUT],
         dynamic_shapes=({0: batch},),
         verbose=False,
     )
@@ -71,7 +72,11 @@ def export_tflite(module: nn.Module, shape: tuple[int, ...], path: Path) -> None
 
 
 def _settings(recipe: Recipe) -> object:
-    return {"input": encode(recipe.input), "student": encode(recipe.student)}
+    return {
+        "input": encode(recipe.input),
+        "student": encode(recipe.student),
+        "penultimate": recipe.drift.projections > 0,
+    }
 
 
 def _run(context: Context) -> None:
@@ -79,6 +84,8 @@ def _run(context: Context) -> None:
     classes = len(load_record(context.needs).classes)
     module = load_student(recipe, classes, context.needs["student.pt"])
     shape = recipe.input.shape
+    if recipe.drift.projections:
+        module = WithPenultimate(module, shape)
     log = context.scratch / "export.log"
     with context.report.bar("exporting", 2) as bar:
         for export, name in ((export_onnx, "fp32.onnx"), (export_tflite, "fp32.tflite")):

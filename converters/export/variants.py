@@ -7,6 +7,7 @@ from pathlib import Path
 from converters.data.dataset import DataRecord, load_record
 from converters.export.artifacts import MODELS, Artifact, load_artifacts
 from converters.export.float_models import INPUT, OUTPUT
+from converters.export.penultimate import PENULTIMATE
 from converters.recipe import Recipe
 from converters.steps import Context, Step
 from edgeinfer.bundle import (
@@ -58,6 +59,7 @@ def draft_manifest(
     steps = recipe.input.steps()
     shape = (recipe.input.channels, recipe.input.height, recipe.input.width)
     classes = len(record.classes)
+    variants = tuple(_variant(each, models / each.file, blobs) for each in load_artifacts(models))
     return Manifest(
         name=recipe.name,
         version=recipe.version,
@@ -73,8 +75,13 @@ def draft_manifest(
                 labels=record.classes,
                 postprocess=(Softmax(temperature), TopK(min(recipe.top, classes))),
             ),
+            *(
+                Output(name, "float32", ("batch", *binding.shape[1:]))
+                for name, binding in variants[0].outputs.items()
+                if name != OUTPUT
+            ),
         ),
-        variants=tuple(_variant(each, models / each.file, blobs) for each in load_artifacts(models)),
+        variants=variants,
     )
 
 
@@ -82,7 +89,11 @@ def _variant(artifact: Artifact, path: Path, blobs: BlobSet) -> Variant:
     session = engine_named(artifact.engine).load(path.read_bytes(), SessionOptions())
     try:
         inputs = {INPUT: _binding(session.inputs[0], channels_last=artifact.format == "tflite")}
-        outputs = {OUTPUT: _binding(session.outputs[0], channels_last=False)}
+        names = (OUTPUT, PENULTIMATE)[: len(session.outputs)]
+        outputs = {
+            name: _binding(tensor, channels_last=False)
+            for name, tensor in zip(names, session.outputs, strict=True)
+        }
     finally:
         session.close()
     opset, requires = _onnx_needs(path) if artifact.format == "onnx" else (None, _TFLITE_SINCE)

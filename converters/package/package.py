@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from converters.data.dataset import DataRecord, load_record
 from converters.distill.teacher import RECORD, load_teacher_record
 from converters.export.artifacts import MODELS, Artifact, load_artifacts
-from converters.export.float_models import INPUT, OUTPUT
+from converters.export.float_models import INPUT
 from converters.export.variants import draft_manifest
 from converters.package.card import ModelCard
 from converters.package.golden import CASES, ORIGIN, golden_pictures
@@ -23,7 +24,7 @@ from converters.recipe import Recipe
 from converters.steps import Context, Step
 from converters.tools import tool_versions
 from converters.verify.confidence import load_fitted
-from converters.verify.figures import Figures, load_figures, variant_logits
+from converters.verify.figures import Figures, load_figures, variant_outputs
 from converters.verify.gate import load_verdicts
 from edgeinfer.bundle import (
     BlobSet,
@@ -77,8 +78,10 @@ def _run(context: Context) -> None:
         variants = []
         for artifact, variant in zip(artifacts, draft.variants, strict=True):
             with logged(log):
-                outputs = variant_logits(context.needs["draft.eib"], artifact.id, tensors)
-            variants.append(_measured(variant, artifact, figures, _stored(outputs, blobs), outputs))
+                outputs = variant_outputs(context.needs["draft.eib"], artifact.id, tensors)
+            golden_outputs = {name: _stored(values, blobs) for name, values in outputs.items()}
+            measured = replace(variant, golden_outputs=golden_outputs)
+            variants.append(_measured(measured, artifact, figures, outputs))
             bar.advance(note=artifact.id)
     profile = load_profile(context.needs["profile.json"])
     card = ModelCard(recipe, record, figures, fitted, profile, tuple(variants))
@@ -123,14 +126,15 @@ def _stored(values: NDArray[np.float32], blobs: BlobSet) -> TensorBlob:
 
 
 def _measured(
-    variant: Variant, artifact: Artifact, figures: Figures, golden: TensorBlob, outputs: NDArray[np.float32]
+    variant: Variant, artifact: Artifact, figures: Figures, outputs: Mapping[str, NDArray[np.float32]]
 ) -> Variant:
     own = next(each for each in figures.variants if each.id == variant.id)
-    largest = float(np.abs(outputs).max())
-    step = own.logit_range / 255 if artifact.method else 0.0
+    largest = max(float(np.abs(values).max()) for values in outputs.values())
+    # One tolerance holds for all outputs: that of the widest.
+    widest = max(own.logit_range, *(float(np.ptp(values)) for values in outputs.values()))
+    step = widest / 255 if artifact.method else 0.0
     return replace(
         variant,
-        golden_outputs={OUTPUT: golden},
         tolerances={artifact.engine: Tolerance(_INT8_STEPS * step + 1e-4 * largest, 1e-3)},
         accuracy=own.accuracy,
         agreement=own.agreement,

@@ -71,14 +71,15 @@ def principal_directions(values: NDArray[np.float32], count: int) -> list[tuple[
     """Return the directions of largest variance, each of unit length, largest first.
 
     Args:
-        values: `(N, D)`, what a layer gave for the held-out items.
+        values: `(N, ...)`, what a layer gave for the held-out items: D values each.
         count: How many; no more than D are returned.
 
     Returns:
         Principal components (Pearson 1901), the largest entry of each positive so that they are unique,
         rounded to six digits.
     """
-    centred = values.astype(np.float64) - values.mean(0, dtype=np.float64)
+    flat = values.reshape(len(values), -1).astype(np.float64)
+    centred = flat - flat.mean(0)
     _, vectors = np.linalg.eigh(centred.T @ centred)
     found = []
     for vector in vectors.T[::-1][:count]:
@@ -102,7 +103,7 @@ def measures(
     for declared in manifest.inputs:
         found |= input_measures(declared)
     found |= {"predicted_class": PredictedClass(), "confidence": TopConfidence()}
-    for output in manifest.outputs[1:]:
+    for output in manifest.outputs[1:] if how.projections else ():
         directions = principal_directions(outputs[output.name], how.projections)
         found |= {
             f"{output.name}.{at}": Projection(output.name, direction)

@@ -103,12 +103,16 @@ def load_figures(path: Path) -> Figures:
 
 def variant_logits(path: Path, variant: str, tensors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return `(N, classes) float32` logits of a bundle's variant, through the public runtime."""
+    return variant_outputs(path, variant, tensors)[OUTPUT]
+
+
+def variant_outputs(path: Path, variant: str, tensors: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """Return `(N, ...) float32` by output name, likewise."""
     with ei.load(path, variant=variant, self_test=False) as model:
         parts = [
-            model.run({INPUT: tensors[start : start + _CHUNK]})[OUTPUT]
-            for start in range(0, len(tensors), _CHUNK)
+            model.run({INPUT: tensors[start : start + _CHUNK]}) for start in range(0, len(tensors), _CHUNK)
         ]
-    return np.concatenate(parts).astype(np.float32)
+    return {name: np.concatenate([part[name] for part in parts]).astype(np.float32) for name in parts[0]}
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,8 @@ class Projection:
     """The dot product of one item's output with a frozen direction.
 
     Attributes:
-        output: Name of an output of one vector an item.
-        direction: As many numbers as that output has.
+        output: Name of an output.
+        direction: As many numbers as that output has values an item, in row-major order.
     """
 
     output: str

@@ -98,12 +98,12 @@ def _check_measure(feature: Feature, manifest: Manifest) -> None:
         require(measure.input in named, f"{where}.input", repr(measure.input), f"one of {sorted(named)}")
         _check_statistic(where, measure, named[measure.input])
     elif isinstance(measure, Projection):
-        shapes = {each.name: each.shape for each in manifest.outputs if len(each.shape) == 2}
+        shapes = {each.name: each.shape for each in manifest.outputs}
         good = measure.output in shapes
-        require(good, f"{where}.output", repr(measure.output), f"one of {sorted(shapes)}, a vector an item")
-        length = shapes[measure.output][1]
+        require(good, f"{where}.output", repr(measure.output), f"one of {sorted(shapes)}")
+        values = math.prod(axis for axis in shapes[measure.output][1:] if isinstance(axis, int))
         found = len(measure.direction)
-        require(found == length, f"{where}.direction", f"{found} numbers", length)
+        require(0 < found == values, f"{where}.direction", f"{found} numbers", f"{values}")
         good = max(map(abs, measure.direction)) < _LARGE
         require(good, f"{where}.direction", "a number beyond that", "numbers within 1e30")
     else:

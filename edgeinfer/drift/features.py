@@ -44,9 +44,8 @@ def feature_values(
         last = _channels_last(declared)
         return statistic(measure.statistic, inputs[measure.input], measure.index, channels_last=last)
     if isinstance(measure, Projection):
-        projected: NDArray[np.float64] = outputs[measure.output].astype(np.float64) @ np.asarray(
-            measure.direction, np.float64
-        )
+        flat = outputs[measure.output].astype(np.float64).reshape(len(outputs[measure.output]), -1)
+        projected: NDArray[np.float64] = flat @ np.asarray(measure.direction, np.float64)
         return projected
     answer = manifest.outputs[0]
     logits = outputs[answer.name].astype(np.float64)

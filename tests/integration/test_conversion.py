@@ -22,6 +22,7 @@ from converters.recipe import (
     Augment,
     ConvNetwork,
     Data,
+    Drift,
     Gates,
     Input,
     Quantize,
@@ -50,7 +51,7 @@ def small(**changes: object) -> Recipe:
         data=Data("digits", limit_per_class=40),
         teacher=Teacher(network=ConvNetwork(8, (1, 1)), training=Training(2), views=3),
         student=Student(Training(3), ConvNetwork(4, (1, 1))),
-        **{"gates": OPEN, "quantize": ONE_TYPE, **changes},
+        **{"gates": OPEN, "quantize": ONE_TYPE, "drift": Drift(projections=2), **changes},
     )
 
 
@@ -153,6 +154,8 @@ def test_a_device_finds_the_symbols_that_the_bundle_says(unbroken):
         inputs = {"image": Preprocessor(manifest.inputs[0].preprocess).tensors(validation.items)}
         outputs = model.run(inputs)
         sure = np.array([model.predict(item[None]).confidence for item in inputs["image"]])
+    names = [feature.name for feature in manifest.drift.features]
+    assert names[-2:] == ["penultimate.0", "penultimate.1"]
     for feature in manifest.drift.features:
         found = feature_symbols(feature, manifest, inputs, outputs)
         assert count_symbols(found, len(feature.counts)) == feature.counts, feature.name
