@@ -20,6 +20,7 @@ from converters.distill.losses import distillation_loss
 from converters.distill.student import load_student
 from converters.distill.training import Course, train
 from converters.export.float_models import export_onnx, export_tflite
+from converters.export.penultimate import WithPenultimate
 from converters.quantize.float_pair import FloatPair, calibrated
 from converters.quantize.items import validation_items
 from converters.quantize.qat import QatNetwork, activations, named_as
@@ -69,20 +70,24 @@ def load_learned(folder: Path) -> Learned | None:
     return Learned(folder / "float.onnx", folder / "float.tflite", ranges)
 
 
-def write_learned(network: QatNetwork, probes: torch.Tensor, folder: Path) -> None:
+def write_learned(
+    network: QatNetwork, probes: torch.Tensor, folder: Path, *, penultimate: bool = False
+) -> None:
     """Write a trained network as float files with its ranges under the names of the ONNX file's tensors.
 
     Args:
         network: Trained and settled.
         probes: A few inputs.
         folder: Where to.
+        penultimate: Whether the files also give the layer before the last.
 
     Raises:
         ConversionError: A range belongs to no tensor of the ONNX graph.
     """
     module, shape = network.folded(), tuple(probes.shape[1:])
-    export_onnx(module, shape, folder / "float.onnx")
-    export_tflite(module, shape, folder / "float.tflite")
+    exported = WithPenultimate(module, shape) if penultimate else module
+    export_onnx(exported, shape, folder / "float.onnx")
+    export_tflite(exported, shape, folder / "float.tflite")
     tensors = OnnxActivations(folder / "float.onnx").run(probes.numpy())
     own = activations(module, probes)
     named = named_as(tensors, own, network.grids)
@@ -106,6 +111,7 @@ def _settings(recipe: Recipe) -> object:
         "student": encode(recipe.student),
         "augment": encode(recipe.augment),
         "qat": encode(recipe.quantize.qat),
+        "penultimate": recipe.drift.projections > 0,
         "seed": recipe.seed,
     }
 
@@ -123,7 +129,8 @@ def _run(context: Context) -> None:
     items, _ = validation_items(needs, preprocess, recipe.seed, _PROBES)
     try:
         with logged(log):
-            write_learned(network, torch.from_numpy(items.tensors(0, len(items))), folder)
+            probes = torch.from_numpy(items.tensors(0, len(items)))
+            write_learned(network, probes, folder, penultimate=recipe.drift.projections > 0)
     except EdgeInferError:
         raise
     except Exception as error:  # the exporters raise whatever their passes raise

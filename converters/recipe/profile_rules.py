@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 
 from converters.recipe.profile import Cascade, Drift
-from converters.recipe.quantization import Qat
 from converters.recipe.require import require
 from edgeinfer.bundle import MOST_SYMBOLS
 
@@ -13,8 +12,8 @@ _MOST_PROJECTIONS = 20
 _MOST_THRESHOLDS = 1000
 
 
-def check_profile(drift: Drift, cascade: Cascade, qat: Qat | None) -> None:
-    """Hold the drift and cascade sections against their rules, and against training for int8.
+def check_profile(drift: Drift, cascade: Cascade) -> None:
+    """Hold the drift and cascade sections against their rules.
 
     Raises:
         RecipeError: The first rule that is broken.
@@ -22,10 +21,6 @@ def check_profile(drift: Drift, cascade: Cascade, qat: Qat | None) -> None:
     require(2 <= drift.symbols <= MOST_SYMBOLS, "drift.symbols", drift.symbols, f"2 to {MOST_SYMBOLS}")
     good = 0 <= drift.projections <= _MOST_PROJECTIONS
     require(good, "drift.projections", drift.projections, f"0 to {_MOST_PROJECTIONS}")
-    good = qat is None or not drift.projections
-    require(
-        good, "drift.projections", drift.projections, "0 with [quantize.qat], whose files give one output"
-    )
     thresholds = cascade.thresholds
     good = 0 < len(thresholds) <= _MOST_THRESHOLDS and all(0 <= each <= 1 for each in thresholds)
     good = good and all(low < high for low, high in pairwise(thresholds))

@@ -38,7 +38,7 @@ def check_recipe(recipe: Recipe) -> None:
     check_teacher(recipe.teacher, recipe.input)
     check_student(recipe.student, recipe.teacher, recipe.input)
     check_variants(recipe.quantize, recipe.student)
-    check_profile(recipe.drift, recipe.cascade, recipe.quantize.qat)
+    check_profile(recipe.drift, recipe.cascade)
 
 
 def _check_quantize(quantize: Quantize) -> None:

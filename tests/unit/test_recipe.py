@@ -100,7 +100,6 @@ def test_a_teacher_is_a_file_or_is_trained_but_not_both():
     [
         ("[drift]\nsymbols = 11", "recipe.drift.symbols: expected 2 to 10, found 11"),
         ("[drift]\nprojections = -1", "recipe.drift.projections: expected 0 to 20"),
-        ("[drift]\nprojections = 2\n[quantize.qat]\nepochs = 1", "expected 0 with [quantize.qat]"),
         ("[cascade]\nthresholds = []", "recipe.cascade.thresholds: expected 1 to 1000 shares"),
         ("[cascade]\nthresholds = [0.9, 0.5]", "recipe.cascade.thresholds: expected 1 to 1000 shares"),
         ("[cascade]\nthresholds = [0.5, 1.5]", "of 0 to 1, ascending"),
