@@ -61,7 +61,8 @@ def add(
     moment = spell_time(at, datetime.now(UTC))
     with ExitStack() as stack:
         offered = [each for source in sources for each in _offered(source, label, stack)]
-        done = add_to(folder, offered, by=by, at=moment, relabel=relabel)
+        with bar("adding", 2 * len(offered)) as advance:
+            done = add_to(folder, offered, by=by, at=moment, relabel=relabel, advance=advance)
     if done.new or done.relabelled:
         click.echo(
             f"version {done.version}: {done.new} new, {done.relabelled} relabelled, {done.known} already there; "

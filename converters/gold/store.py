@@ -141,7 +141,15 @@ def open_set(folder: Path, version: int | None = None) -> GoldSet:
     return GoldSet(folder, number, set_digest(entries), entries)
 
 
-def add(folder: Path, offered: Sequence[Offered], *, by: str, at: str, relabel: bool = False) -> Added:
+def add(
+    folder: Path,
+    offered: Sequence[Offered],
+    *,
+    by: str,
+    at: str,
+    relabel: bool = False,
+    advance: Callable[[], None] = lambda: None,
+) -> Added:
     """Add items as a new version; made if missing. Where nothing is new there is no new version.
 
     Args:
@@ -150,6 +158,7 @@ def add(folder: Path, offered: Sequence[Offered], *, by: str, at: str, relabel: 
         by: Who labelled.
         at: When, as `journal.spell_time` gives it.
         relabel: Whether an item that is there with another label may get this one; its history is kept.
+        advance: Called after an item was looked at, and again after it was stored.
 
     Raises:
         DataError: An item cannot be read or is no whole picture, is offered with two labels, or is
@@ -159,10 +168,11 @@ def add(folder: Path, offered: Sequence[Offered], *, by: str, at: str, relabel: 
     with _alone_in(folder):
         versions = read_versions(folder) if (folder / JOURNAL).exists() else ()
         before = set_at(versions, len(versions))
-        chosen, known = _choose(offered, before, relabel=relabel)
+        chosen, known = _choose(offered, before, advance, relabel=relabel)
         if chosen:
             for item, read in chosen:
                 _keep(folder / ITEMS / item.file, item, read)
+                advance()
             old = (folder / JOURNAL).read_bytes() if versions else b""
             previous = digest_of(old.splitlines(keepends=True)[-1]) if versions else ""
             items = tuple(sorted((item for item, _ in chosen), key=lambda item: item.file))
@@ -177,7 +187,7 @@ def add(folder: Path, offered: Sequence[Offered], *, by: str, at: str, relabel: 
 
 
 def _choose(
-    offered: Sequence[Offered], before: dict[str, Entry], *, relabel: bool
+    offered: Sequence[Offered], before: dict[str, Entry], advance: Callable[[], None], *, relabel: bool
 ) -> tuple[list[tuple[Labelled, Callable[[], bytes]]], int]:
     """Return what is new or newly labelled, and how many items are known already."""
     chosen: dict[str, tuple[Labelled, Callable[[], bytes]]] = {}
@@ -188,6 +198,7 @@ def _choose(
         data = each.read()
         _check_content(each.name, data)
         digest = digest_of(data)
+        advance()
         twin = seen.setdefault(digest, each)
         if twin.label != each.label:
             raise DataError(
