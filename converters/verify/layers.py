@@ -17,8 +17,8 @@ from torch import nn
 
 from converters.data.dataset import load_record, load_split
 from converters.distill.student import load_student
+from converters.export.artifacts import MODELS, load_artifacts
 from converters.export.matching import match, trace
-from converters.export.variants import ARTIFACTS
 from converters.quiet import logged
 from converters.steps import Context, Step
 from converters.verify.file_pairs import FilePair
@@ -38,8 +38,6 @@ class LayerFigures:
     """What quantization does to one layer of one file.
 
     Attributes:
-        snr_db: Signal over error power, in decibels; None where no value differs.
-        own_snr_db: The same without the error that came in; None where nothing is added.
         cosine: Cosine similarity of all values.
         largest_error: Largest absolute difference of a value.
         low: Least value of the float file.
@@ -47,10 +45,10 @@ class LayerFigures:
         quantized_low: Least value of the quantized file.
         quantized_high: Its largest.
         bytes: Weights, biases and scales that the quantized file stores for the layer.
+        snr_db: Signal over error power, in decibels; None where no value differs.
+        own_snr_db: The same without the error that came in; None where nothing is added.
     """
 
-    snr_db: float | None
-    own_snr_db: float | None
     cosine: float
     largest_error: float
     low: float
@@ -58,6 +56,8 @@ class LayerFigures:
     quantized_low: float
     quantized_high: float
     bytes: int
+    snr_db: float | None = None
+    own_snr_db: float | None = None
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def _run(context: Context) -> None:
     order = np.random.default_rng(recipe.seed).permutation(len(validation.labels))[:_ITEMS]
     items = Preprocessor(recipe.input.steps()).tensors(validation.pixels[order])
     module = load_student(recipe, len(load_record(needs).classes), needs["student.pt"])
-    quantized = [each for each in ARTIFACTS if each.precision != "fp32"]
+    quantized = [each for each in load_artifacts(needs[MODELS]) if each.precision != "fp32"]
     with (
         context.report.bar("comparing layers", len(quantized)) as bar,
         logged(context.scratch / "layers.log"),
@@ -199,16 +199,16 @@ def _run(context: Context) -> None:
         pairs: dict[str, FilePair] = {}
         for each in quantized:
             pair = OnnxPair if each.format == "onnx" else TflitePair
-            pairs[each.id] = pair(needs[f"fp32.{each.format}"], needs[each.file])
+            pairs[each.id] = pair(needs[f"fp32.{each.format}"], needs[MODELS] / each.file)
             bar.advance(note=each.id)
-        sizes = {each.id: needs[each.file].stat().st_size for each in quantized}
+        sizes = {each.id: (needs[MODELS] / each.file).stat().st_size for each in quantized}
         layers = compare_layers(module, pairs, items, sizes)
     context.give(LAYERS_FILE).write_text(json.dumps(encode(layers), indent=2))
 
 
 LAYERS = Step(
     "layers",
-    ("pixels.npy", "splits.npz", "data.json", "student.pt", *(each.file for each in ARTIFACTS)),
+    ("pixels.npy", "splits.npz", "data.json", "student.pt", "fp32.onnx", "fp32.tflite", MODELS),
     (LAYERS_FILE,),
     lambda recipe: {"input": encode(recipe.input), "seed": recipe.seed, "items": _ITEMS},
     _run,

@@ -97,7 +97,7 @@ class _File:
         if tensor == self.input:
             return 0
         details = self._details[tensor]
-        size = int(np.prod(details["shape"])) * np.dtype(details["dtype"]).itemsize
+        size: int = int(np.prod(details["shape"])) * np.dtype(details["dtype"]).itemsize
         return size + 12 * len(details["quantization_parameters"]["scales"])
 
     def invoke(self, item: NDArray[np.float32]) -> None:
@@ -113,4 +113,5 @@ class _File:
         scale, zero_point = self._details[tensor]["quantization"]
         if not scale:
             return value
-        return ((value.astype(np.float32) - zero_point) * np.float32(scale)).astype(np.float32)
+        numbers: Array = ((value.astype(np.float32) - zero_point) * np.float32(scale)).astype(np.float32)
+        return numbers

@@ -1,0 +1,50 @@
+"""The report as one HTML file that needs no network, no script and no explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from converters.report import charts
+from converters.report.document import Report, decibels, headline, percent, shown
+from converters.report.rows_chart import legend
+
+_HERE = Path(__file__).parent
+# Beyond so many rows a table is searched, not read; the JSON has them all.
+_ROWS = 200
+
+
+def page(report: Report, items: Mapping[int, str]) -> bytes:
+    """Return the page.
+
+    Args:
+        report: What to show.
+        items: A picture (`data:` address) or text of test items, by row of the test split. They are
+            the user's data: leave them out (an empty mapping) of whatever travels with the bundle.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    # Everything is escaped: class names and the recipe's texts are anybody's.
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "shown": shown, "decibels": decibels}
+    drawn = charts.layer_variants(report.layers)
+    text = environment.get_template("page.html.jinja").render(
+        report=report,
+        recipe=report.recipe.published(),
+        headline=headline(report),
+        items=items,
+        style=(_HERE / "page.css").read_text(),
+        charts=charts,
+        layer_legend=legend(drawn),
+        class_legend=legend((report.mistakes.shipped, "teacher", "student, PyTorch")),
+        confidence_legend=legend(("as trained", "with the temperature")),
+        layer_variants=drawn,
+        rows=_ROWS,
+    )
+    return text.encode()

@@ -1,0 +1,71 @@
+"""Test items as small pictures for the page beside the bundle; they are the user's data and never in it."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SIDE = 72
+_WINDOW, _HOP, _FLOOR_DB = 256, 128, -80.0
+_SHOWN_VALUES = 8
+
+
+def picture(item: NDArray[np.generic]) -> str:
+    """Return one item as a `data:` address of a PNG.
+
+    Args:
+        item: `(H, W, 1)` or `(H, W, 3) uint8` pixels; `(samples,)` of a sound, or `(frames, bands)` of its
+            spectrum, of any number type: a spectrogram, time to the right and low tones below.
+    """
+    pixels = item if item.ndim == 3 and item.dtype == np.uint8 else _spectrogram(item)
+    return "data:image/png;base64," + base64.b64encode(_png(np.asarray(pixels, np.uint8))).decode()
+
+
+def values(row: NDArray[np.generic]) -> str:
+    """Return a table's row for reading, its first values."""
+    flat = np.ravel(row)
+    text = ", ".join(f"{value:.4g}" for value in flat[:_SHOWN_VALUES])
+    return text + (", …" if len(flat) > _SHOWN_VALUES else "")
+
+
+def _spectrogram(item: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Return `(bands, frames, 1) uint8`, light where loud, 80 dB from black to white."""
+    power = (
+        _stft(np.ravel(item)) if item.ndim == 1 or (1 in item.shape[-1:] and item.ndim == 2) else _bands(item)
+    )
+    scaled = np.clip((power - power.max()) / -_FLOOR_DB + 1, 0, 1)
+    pixels: NDArray[np.uint8] = np.rint(scaled.T[::-1] * 255).astype(np.uint8)[:, :, None]
+    return pixels
+
+
+def _stft(samples: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Return `(frames, bands)` power in dB (Hann window; Allen and Rabiner 1977, equation 1)."""
+    values = samples.astype(np.float64)
+    values = np.pad(values, (0, max(0, _WINDOW - len(values))))
+    frames = np.lib.stride_tricks.sliding_window_view(values, _WINDOW)[::_HOP] * np.hanning(_WINDOW)
+    power: NDArray[np.float64] = 20 * np.log10(np.abs(np.fft.rfft(frames)) + 1e-10)
+    return power
+
+
+def _bands(item: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Return `(frames, bands)` of given bands, spread over the range of a picture."""
+    bands = np.squeeze(item).astype(np.float64)
+    spread = (bands.max() - bands.min()) or 1.0
+    spread_out: NDArray[np.float64] = (bands - bands.max()) / spread * -_FLOOR_DB
+    return spread_out
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    from PIL import Image
+
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    factor = _SIDE / max(image.size)
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    # Enlarged pixels stay visible as such: the model saw no more.
+    filtered = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.BOX
+    buffer = io.BytesIO()
+    image.resize(size, filtered).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
