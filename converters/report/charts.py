@@ -176,9 +176,11 @@ def reliability_chart(report: Report) -> Markup:
             [
                 Point(
                     each.confidence,
-                    each.accuracy,
+                    each.accuracy.value,
                     2.5 + 7 * (each.items / total) ** 0.5,
-                    f"{each.items} answers, mean confidence {percent(each.confidence)}, right {percent(each.accuracy)}",
+                    f"{each.items} answers, mean confidence {percent(each.confidence)}, right {shown(each.accuracy)}",
+                    each.accuracy.low,
+                    each.accuracy.high,
                 )
                 for each in bins
             ]

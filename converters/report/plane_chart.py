@@ -28,18 +28,20 @@ class Plane:
 
 @dataclass(frozen=True)
 class Point:
-    """A point of a series."""
+    """A point of a series, with the interval of its height where it has one."""
 
     x: float
     y: float
     size: float = 4.5
     tip: str = ""
+    low: float | None = None
+    high: float | None = None
 
 
 def plane_chart(
     plane: Plane, series: Sequence[Sequence[Point]], title: str, description: str, *, marks: bool
 ) -> Markup:
-    """Draw a curve a series, with marks on its points or without."""
+    """Draw a series as marks with intervals, or as a curve."""
     drawing = Drawing(_WIDTH, _HEIGHT, title, description)
     across = Scale(*plane.x, _LEFT, _WIDTH - _RIGHT)
     up = Scale(*plane.y, _HEIGHT - _BOTTOM, _TOP)
@@ -54,8 +56,14 @@ def plane_chart(
     if plane.diagonal:
         drawing.line(across(plane.x[0]), up(plane.y[0]), across(plane.x[1]), up(plane.y[1]), "limit")
     for number, points in enumerate(series):
-        drawing.curve([(across(each.x), up(each.y)) for each in points], number)
-        for each in points if marks else ():
+        if not marks:
+            drawing.curve([(across(each.x), up(each.y)) for each in points], number)
+            continue
+        for each in points:
+            if each.low is not None and each.high is not None:
+                drawing.line(
+                    across(each.x), up(each.low), across(each.x), up(each.high), f"interval s{number}"
+                )
             drawing.mark(across(each.x), up(each.y), number, size=each.size, tip=each.tip)
     return drawing.markup()
 
@@ -93,5 +101,6 @@ def heat_chart(
             x, y = left + named * side, top + true * side
             drawing.cell(x, y, side - 1.5, "right" if right else "wrong", opacity=0.06 + 0.8 * share, tip=tip)
             if count and side > 13:
-                drawing.text(x + side / 2 - 0.75, y + side / 2, str(count), anchor="middle", kind="count")
+                kind = "count inside" if share > 0.5 else "count"
+                drawing.text(x + side / 2 - 0.75, y + side / 2, str(count), anchor="middle", kind=kind)
     return drawing.markup()

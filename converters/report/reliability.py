@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.verify.figures import proportion
+from edgeinfer.bundle import Proportion
 from edgeinfer.preprocess import softmax
 
 _BINS = 10
@@ -19,12 +21,12 @@ class ConfidenceBin:
     Attributes:
         items: How many there are.
         confidence: Their mean confidence.
-        accuracy: Share of them that is right.
+        accuracy: Share of them that is right, with its interval.
     """
 
     items: int
     confidence: float
-    accuracy: float
+    accuracy: Proportion
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def confidence_bins(
     confidence, hits = probabilities.max(1), probabilities.argmax(1) == labels
     at = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     return tuple(
-        ConfidenceBin(int(mine.sum()), float(confidence[mine].mean()), float(hits[mine].mean()))
+        ConfidenceBin(int(mine.sum()), float(confidence[mine].mean()), proportion(hits[mine]))
         for mine in (at == number for number in range(_BINS))
         if mine.any()
     )

@@ -80,11 +80,8 @@ def bar_chart(rows: Sequence[Row], axis: Axis, title: str, description: str) -> 
             drawing.bar(
                 scale.start, own - height / 2, end - scale.start, height, f"bar s{dot.series}", tip=dot.tip
             )
-        if row.note:
-            longest = max((scale(dot.value) for dot in row.dots), default=scale.start)
-            inside = longest + 8 + len(row.note) * _LETTER > WIDTH
-            x, anchor = (longest - 6, "end") if inside else (longest + 6, "start")
-            drawing.text(x, y, row.note, anchor=anchor, kind="inside" if inside else "value")
+        longest = max((scale(dot.value) for dot in row.dots), default=scale.start)
+        drawing.text(longest + 6, y, row.note, kind="value")
     return drawing.markup()
 
 
@@ -107,7 +104,10 @@ def _frame(
     height = max(_ROW, 9.0 * spread + 8)
     bottom = _TOP + height * len(rows)
     drawing = Drawing(WIDTH, bottom + _BOTTOM, title, description)
-    scale = Scale(axis.low, axis.high, left, WIDTH - _RIGHT)
+    noted = max((len(row.note) for row in rows), default=0)
+    # Notes stand behind bars, the longest one too.
+    right = _RIGHT + (noted * _LETTER if noted else 0)
+    scale = Scale(axis.low, axis.high, left, WIDTH - right)
     for tick in scale.ticks():
         drawing.line(scale(tick), _TOP, scale(tick), bottom)
         drawing.text(scale(tick), bottom + 12, axis.shown(tick), anchor="middle", kind="tick")
