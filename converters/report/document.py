@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from converters.data.dataset import DataRecord
+from converters.distill.training import Epoch
 from converters.recipe import Recipe
 from converters.report.mistakes import Mistakes
 from converters.report.reliability import Reliability
@@ -15,21 +16,6 @@ from converters.verify.figures import Figures, VariantFigures
 from converters.verify.gate import Verdict
 from converters.verify.layers import Layers
 from edgeinfer.bundle import Proportion, encode
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What is known after an epoch of a training.
-
-    Attributes:
-        epoch: Its number, from 1.
-        loss: Mean loss of its steps.
-        validation: Accuracy on validation, in 0..1.
-    """
-
-    epoch: int
-    loss: float
-    validation: float
 
 
 @dataclass(frozen=True)

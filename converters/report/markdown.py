@@ -16,7 +16,9 @@ def markdown(report: Report) -> bytes:
 
 def _head(report: Report) -> str:
     figures = report.figures
-    ratio = figures.teacher_parameters / figures.student_parameters
+    size = figures.teacher_parameters
+    teacher = "The teacher" if size is None else f"The teacher ({size:,} parameters)"
+    smaller = "" if size is None else f", {size / figures.student_parameters:.1f} times smaller"
     return "\n".join(
         [
             f"# {report.recipe.name} {report.recipe.version}",
@@ -25,9 +27,8 @@ def _head(report: Report) -> str:
             "",
             headline(report),
             "",
-            f"The teacher ({figures.teacher_parameters:,} parameters) names the right class in "
-            f"{shown(figures.teacher_accuracy)} of the test items; the student, {ratio:.1f} times smaller "
-            f"({figures.student_parameters:,} parameters), in {shown(figures.student_accuracy)}.",
+            f"{teacher} names the right class in {shown(figures.teacher_accuracy)} of the test items; the "
+            f"student{smaller} ({figures.student_parameters:,} parameters), in {shown(figures.student_accuracy)}.",
         ]
     )
 

@@ -10,9 +10,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from converters.data.dataset import load_record, load_split
+from converters.distill.training import Epoch
 from converters.export.artifacts import MODELS, load_artifacts
 from converters.recipe import Recipe
-from converters.report.document import Epoch, Report
+from converters.report.document import Report
 from converters.report.markdown import markdown
 from converters.report.mistakes import Mistakes, find_mistakes
 from converters.report.page import page
@@ -30,7 +31,7 @@ from edgeinfer.bundle import decode, encode
 # The page with pictures of test items lies beside the bundle; the one without travels in it.
 PAGE, SHIPPED_PAGE = "report.html", "shipped-report.html"
 _NEEDS = (
-    "pixels.npy",
+    "items.npy",
     "splits.npz",
     "data.json",
     MODELS,
@@ -84,7 +85,7 @@ def shown_items(mistakes: Mistakes, files: Mapping[str, Path]) -> dict[int, str]
     """Return a picture of each test item that the page tells of, by row."""
     wanted = {each.item for each in mistakes.lost} | {each.item for each in mistakes.flips}
     test = load_split(files, "test")
-    return {at: picture(test.pixels[at]) for at in sorted(wanted)}
+    return {at: picture(test.items[at]) for at in sorted(wanted)}
 
 
 def _run(context: Context) -> None:

@@ -189,7 +189,7 @@ def _run(context: Context) -> None:
     recipe, needs = context.recipe, context.needs
     validation = load_split(needs, "validation")
     order = np.random.default_rng(recipe.seed).permutation(len(validation.labels))[:_ITEMS]
-    items = Preprocessor(recipe.input.steps()).tensors(validation.pixels[order])
+    items = Preprocessor(recipe.input.steps()).tensors(validation.items[order])
     module = load_student(recipe, len(load_record(needs).classes), needs["student.pt"])
     quantized = [each for each in load_artifacts(needs[MODELS]) if each.precision != "fp32"]
     with (
@@ -208,7 +208,7 @@ def _run(context: Context) -> None:
 
 LAYERS = Step(
     "layers",
-    ("pixels.npy", "splits.npz", "data.json", "student.pt", "fp32.onnx", "fp32.tflite", MODELS),
+    ("items.npy", "splits.npz", "data.json", "student.pt", "fp32.onnx", "fp32.tflite", MODELS),
     (LAYERS_FILE,),
     lambda recipe: {"input": encode(recipe.input), "seed": recipe.seed, "items": _ITEMS},
     _run,
