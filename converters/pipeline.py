@@ -28,7 +28,7 @@ from converters.verify.figures import VERIFY, Figures, load_figures
 from converters.verify.gate import GATE
 from converters.verify.layers import LAYERS
 from edgeinfer.bundle import open_bundle
-from edgeinfer.errors import ConversionError
+from edgeinfer.errors import ConversionError, GateError
 from edgeinfer.host import atomic_file
 
 _MEASURED = (
@@ -79,7 +79,11 @@ def convert(recipe: Recipe, output: Path, work: Path, report: Reporter | None = 
         raise ConversionError(
             f"cannot write a bundle to {output}", found="a folder", expected="the name of a file"
         )
-    files = run_steps(STEPS, recipe, work, report or Quiet(), tool_versions())
+    try:
+        files = run_steps(STEPS, recipe, work, report or Quiet(), tool_versions())
+    except GateError as error:
+        told = f"{error.next_step}; what was lost where: {work / _REPORT.name / PAGE}"
+        raise GateError(error.what, found=error.found, expected=error.expected, next_step=told) from error
     stem = output.name.removesuffix(".eib")
     # The bundle last: when it is there, so is its report.
     paths = {

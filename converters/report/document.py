@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from converters.data.dataset import DataRecord
 from converters.distill.training import Epoch
+from converters.quantize.integer_types import TypeFigures
+from converters.quantize.sensitivity import Sensitivity
 from converters.recipe import Recipe
 from converters.report.mistakes import Mistakes
 from converters.report.reliability import Reliability
@@ -31,8 +33,10 @@ class Report:
         layers: Float against quantized, layer by layer.
         mistakes: What goes wrong, class by class.
         reliability: Confidence against accuracy, of the student on the test split.
-        histories: Epochs of each training, by what was trained.
         tools: Version per package.
+        histories: Epochs of each training, by what was trained.
+        sensitivity: What layers kept in float regain, where that was measured.
+        types: Choices of integer types for ONNX that were tried.
     """
 
     recipe: Recipe
@@ -45,6 +49,8 @@ class Report:
     reliability: Reliability
     tools: Mapping[str, str]
     histories: Mapping[str, tuple[Epoch, ...]] = field(default_factory=dict)
+    sensitivity: Sensitivity | None = None
+    types: tuple[TypeFigures, ...] = ()
 
     @property
     def shipped(self) -> VariantFigures:

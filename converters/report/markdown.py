@@ -99,6 +99,8 @@ def _layers(report: Report) -> str:
         f"Signal-to-noise ratio of each layer's values, quantized against float, on {layers.items} validation items. "
         '"Of its own" takes away the error that came in with the layer\'s inputs: the least one is where to look.',
     ]
+    if report.sensitivity is not None:
+        rows += ["", f"Mixed precision: {report.sensitivity.advice()}."]
     return "\n".join(rows)
 
 

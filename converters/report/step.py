@@ -12,6 +12,9 @@ from pathlib import Path
 from converters.data.dataset import load_record, load_split
 from converters.distill.training import Epoch
 from converters.export.artifacts import MODELS, load_artifacts
+from converters.quantize.integer_types import load_types
+from converters.quantize.sensitivity import load_sensitivity
+from converters.quantize.static import INTEGER_TYPES, SENSITIVITY
 from converters.recipe import Recipe
 from converters.report.document import Report
 from converters.report.markdown import markdown
@@ -71,6 +74,8 @@ def gather(recipe: Recipe, files: Mapping[str, Path]) -> Report:
             for name, title in _HISTORIES.items()
             if name in files and (epochs := read_history(files[name]))
         },
+        sensitivity=load_sensitivity(files[SENSITIVITY]) if SENSITIVITY in files else None,
+        types=load_types(files[INTEGER_TYPES]) if INTEGER_TYPES in files else (),
     )
 
 
@@ -103,7 +108,7 @@ def report_step(available: Collection[str]) -> Step:
     Args:
         available: Artifacts that earlier steps give; those it can show are among its needs.
     """
-    shown = tuple(name for name in _HISTORIES if name in available)
+    shown = tuple(name for name in (*_HISTORIES, SENSITIVITY, INTEGER_TYPES) if name in available)
     return Step(
         "report",
         (*_NEEDS, *shown),
