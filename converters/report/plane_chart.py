@@ -10,7 +10,7 @@ from markupsafe import Markup
 from converters.report.svg import Drawing, Scale, shortened
 
 _WIDTH, _HEIGHT = 460.0, 260.0
-_LEFT, _TOP, _RIGHT, _BOTTOM = 58.0, 12.0, 16.0, 44.0
+_LEFT, _TOP, _RIGHT, _BOTTOM = 58.0, 12.0, 22.0, 44.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def heat_chart(
     """
     longest = max(len(shortened(name, 14)) for name in names)
     left = 30 + longest * 6.6
-    top = 26 + longest * 6.6
+    top = 26 + (longest * 6.6 if longest > 2 else 10)
     side = min(34.0, (_WIDTH - left - 8) / len(names))
     drawing = Drawing(_WIDTH, top + side * len(names) + 8, title, description)
     wrong = max((count for (true, named), count in counts.items() if true != named), default=1)
@@ -91,7 +91,10 @@ def heat_chart(
     for at, name in enumerate(names):
         middle = (at + 0.5) * side
         drawing.text(left - 6, top + middle, shortened(name, 14), anchor="end")
-        drawing.text(left + middle, top - 6, shortened(name, 14), turn=-90)
+        turned = -90 if longest > 2 else 0
+        drawing.text(
+            left + middle, top - 8, shortened(name, 14), anchor="start" if turned else "middle", turn=turned
+        )
     for true, name in enumerate(names):
         for named, other in enumerate(names):
             count = counts.get((true, named), 0)

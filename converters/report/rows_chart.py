@@ -11,8 +11,8 @@ from converters.report.svg import Drawing, Scale, shortened
 
 WIDTH = 460.0
 _ROW = 24.0
-_TOP, _BOTTOM, _RIGHT = 8.0, 40.0, 16.0
-_LETTER = 6.6
+_TOP, _BOTTOM, _RIGHT = 8.0, 40.0, 22.0
+_LETTER, _BOLD = 6.6, 1.1
 _LONGEST = 24
 
 
@@ -99,7 +99,7 @@ def _frame(
     rows: Sequence[Row], axis: Axis, title: str, description: str
 ) -> tuple[Drawing, Scale, list[float]]:
     longest = max((len(shortened(row.name, _LONGEST)) for row in rows), default=0)
-    left = 10 + longest * _LETTER
+    left = 12 + longest * _LETTER * _BOLD
     spread = max((len(row.dots) for row in rows), default=1)
     height = max(_ROW, 9.0 * spread + 8)
     bottom = _TOP + height * len(rows)
