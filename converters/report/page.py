@@ -19,7 +19,7 @@ def page(report: Report, items: Mapping[int, str]) -> bytes:
 
     Args:
         report: What to show.
-        items: A picture (`data:` address) or text of test items, by row of the test split. They are
+        items: What is seen of test items, from `shown_item`, by row of the test split. They are
             the user's data: leave them out (an empty mapping) of whatever travels with the bundle.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined

@@ -13,29 +13,26 @@ _WINDOW, _HOP, _FLOOR_DB = 256, 128, -80.0
 _SHOWN_VALUES = 8
 
 
-def picture(item: NDArray[np.generic]) -> str:
-    """Return one item as a `data:` address of a PNG.
+def shown_item(item: NDArray[np.generic]) -> str:
+    """Return one item as a reader recognises it: a `data:` address of a PNG, or text.
 
     Args:
-        item: `(H, W, 1)` or `(H, W, 3) uint8` pixels; `(samples,)` of a sound, or `(frames, bands)` of its
-            spectrum, of any number type: a spectrogram, time to the right and low tones below.
+        item: What the first half of the preprocessing makes: `(H, W, C) uint8` pixels; `(samples,) int16`
+            of a recording, shown as a spectrogram with time to the right and low tones below; or
+            `(columns,)` of a table, shown as its values.
     """
-    pixels = item if item.ndim == 3 and item.dtype == np.uint8 else _spectrogram(item)
-    return "data:image/png;base64," + base64.b64encode(_png(np.asarray(pixels, np.uint8))).decode()
-
-
-def values(row: NDArray[np.generic]) -> str:
-    """Return a table's row for reading, its first values."""
-    flat = np.ravel(row)
+    if item.dtype == np.uint8 and item.ndim == 3:
+        return _address(np.asarray(item, np.uint8))
+    if item.dtype == np.int16 and item.ndim == 1:
+        return _address(_spectrogram(item))
+    flat = np.ravel(item)
     text = ", ".join(f"{value:.4g}" for value in flat[:_SHOWN_VALUES])
     return text + (", …" if len(flat) > _SHOWN_VALUES else "")
 
 
-def _spectrogram(item: NDArray[np.generic]) -> NDArray[np.uint8]:
+def _spectrogram(samples: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Return `(bands, frames, 1) uint8`, light where loud, 80 dB from black to white."""
-    power = (
-        _stft(np.ravel(item)) if item.ndim == 1 or (1 in item.shape[-1:] and item.ndim == 2) else _bands(item)
-    )
+    power = _stft(samples)
     scaled = np.clip((power - power.max()) / -_FLOOR_DB + 1, 0, 1)
     pixels: NDArray[np.uint8] = np.rint(scaled.T[::-1] * 255).astype(np.uint8)[:, :, None]
     return pixels
@@ -50,12 +47,8 @@ def _stft(samples: NDArray[np.generic]) -> NDArray[np.float64]:
     return power
 
 
-def _bands(item: NDArray[np.generic]) -> NDArray[np.float64]:
-    """Return `(frames, bands)` of given bands, spread over the range of a picture."""
-    bands = np.squeeze(item).astype(np.float64)
-    spread = (bands.max() - bands.min()) or 1.0
-    spread_out: NDArray[np.float64] = (bands - bands.max()) / spread * -_FLOOR_DB
-    return spread_out
+def _address(pixels: NDArray[np.uint8]) -> str:
+    return "data:image/png;base64," + base64.b64encode(_png(pixels)).decode()
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

@@ -20,7 +20,7 @@ from converters.report.document import Report
 from converters.report.markdown import markdown
 from converters.report.mistakes import Mistakes, find_mistakes
 from converters.report.page import page
-from converters.report.pictures import picture
+from converters.report.pictures import shown_item
 from converters.report.reliability import reliability
 from converters.steps import Context, Step
 from converters.tools import tool_versions
@@ -87,10 +87,10 @@ def read_history(path: Path) -> tuple[Epoch, ...]:
 
 
 def shown_items(mistakes: Mistakes, files: Mapping[str, Path]) -> dict[int, str]:
-    """Return a picture of each test item that the page tells of, by row."""
+    """Return what a reader sees of each test item that the page tells of, by row."""
     wanted = {each.item for each in mistakes.lost} | {each.item for each in mistakes.flips}
     test = load_split(files, "test")
-    return {at: picture(test.items[at]) for at in sorted(wanted)}
+    return {at: shown_item(test.items[at]) for at in sorted(wanted)}
 
 
 def _run(context: Context) -> None:

@@ -139,7 +139,7 @@ def test_float_ranges_are_those_that_torch_computes(made, layers):
                 assert figures.high == pytest.approx(float(seen[row.name].max()), rel=1e-5)
 
 
-def test_figures_of_a_layer_are_those_computed_in_torch_from_the_file_s_scales(made, good, layers, tmp_path):
+def test_figures_of_a_layer_are_those_computed_in_torch_from_the_file_s_scales(made, layers, tmp_path):
     """Stem: input, weights and bias dequantized from the ONNX file, convolved in torch, rounded to its scale."""
     made.quantized(tmp_path)
     model = onnx.load(tmp_path / "int8.onnx")
@@ -196,7 +196,7 @@ def test_a_layer_with_a_wrong_scale_is_the_worst_in_both_formats(made, tmp_path,
         assert min(fallen[name] for name in before) > 30, "what comes before is not blamed"
 
 
-def test_renamed_and_reordered_files_give_the_same_figures(made, good, layers, tmp_path):
+def test_renamed_and_reordered_files_give_the_same_figures(made, layers, tmp_path):
     """As slimmed files are: names shortened, everything else kept."""
     made.quantized(tmp_path)
     model = onnx.load(tmp_path / "int8.onnx")
