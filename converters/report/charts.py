@@ -115,7 +115,10 @@ def bytes_chart(layers: Layers) -> Markup:
             rows.append(
                 _stored_row(layer.name, [(at, own.bytes if own else 0) for at, own in stored], variants)
             )
-    rest = [(at, layers.bytes[variant] - _told(layers, variant)) for at, variant in enumerate(variants)]
+    # Layers with equal constants may share one copy in the file.
+    rest = [
+        (at, max(0, layers.bytes[variant] - _told(layers, variant))) for at, variant in enumerate(variants)
+    ]
     rows.append(_stored_row("graph and the rest", rest, variants))
     most = max(dot.value for row in rows for dot in row.dots)
     axis = Axis("thousand bytes", 0, most * 1.05, lambda tick: f"{tick:g}")

@@ -7,7 +7,7 @@ them would undo them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,8 @@ class OnnxPair:
         for one, two in paired(graph, other):
             name = graph.settled(one)
             self._watched[name] = _watch(second, other.settled(two))
-            self.bytes[name] = sum(stored.get(each, 0) for each in other.constants(two))
+            # A constant that several layers share counts for the first.
+            self.bytes[name] = sum(stored.pop(each, 0) for each in other.constants(two))
         self._input = first.graph.input[0].name
         entry = _watch(second, second.graph.input[0].name)
         self._entry = entry if entry.scale is not None else None
@@ -102,7 +103,7 @@ def _watch(model: onnx.ModelProto, tensor: str) -> _Watched:
     return _Watched(tensor)
 
 
-def _stored(model: onnx.ModelProto) -> Mapping[str, int]:
+def _stored(model: onnx.ModelProto) -> dict[str, int]:
     return {each.name: onnx.numpy_helper.to_array(each).nbytes for each in model.graph.initializer}
 
 

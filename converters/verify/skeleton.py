@@ -79,7 +79,7 @@ class Graph:
             name = waiting.pop(0)
             if name not in source:
                 yield name
-            elif source[name].kind in self.quantizing and source[name].inputs[0] not in source:
+            elif source[name].kind in self.quantizing | self.moves and source[name].inputs[0] not in source:
                 waiting += source[name].inputs
 
     def _users(self) -> Mapping[str, list[Operation]]:

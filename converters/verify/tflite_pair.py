@@ -31,10 +31,14 @@ class TflitePair:
         graph, other = self._float.graph(), self._quantized.graph()
         self._pairs: dict[str, str] = {}
         self.bytes: dict[str, int] = {}
+        counted: set[str] = set()
         for one, two in paired(graph, other):
             name = graph.settled(one)
             self._pairs[name] = other.settled(two)
-            self.bytes[name] = sum(self._quantized.stored(each) for each in other.constants(two))
+            own = [each for each in other.constants(two) if each not in counted]
+            # A constant that several layers share counts for the first.
+            counted.update(own)
+            self.bytes[name] = sum(self._quantized.stored(each) for each in own)
         entry = [
             each.outputs[0]
             for each in other.operations
