@@ -24,10 +24,10 @@ def accuracy_chart(report: Report) -> Markup:
     models = [("teacher", figures.teacher_accuracy, 1), ("student, PyTorch", figures.student_accuracy, 2)]
     models += [(each.id, each.accuracy, 0) for each in figures.variants]
     rows = [Row(name, (_dot(share, series, name),)) for name, share, series in models]
-    limit = report.recipe.gates.min_accuracy or None
+    limit = accuracy_limit(report)
     low = min(share.low for _, share, _ in models)
     high = max(share.high for _, share, _ in models)
-    low = low if limit is None or limit < low - 0.2 else min(low, limit)
+    low = low if limit is None else min(low, limit)
     margin = max(0.005, (high - low) * 0.08)
     axis = Axis(
         "right on the test split, with 95% interval",
@@ -40,18 +40,30 @@ def accuracy_chart(report: Report) -> Markup:
     return dot_chart(rows, axis, "Accuracy of every model", told)
 
 
+def accuracy_limit(report: Report) -> float | None:
+    """Return the least accuracy allowed, if it is near enough to be drawn beside what was measured."""
+    limit = report.recipe.gates.min_accuracy
+    lowest = min(each.accuracy.low for each in report.figures.variants)
+    return limit if limit > lowest - 0.2 else None
+
+
+def size_limit(report: Report) -> int | None:
+    """Return the most bytes allowed, if it is near enough to be drawn."""
+    limit, largest = report.recipe.gates.max_bytes, max(each.bytes for each in report.figures.variants)
+    return limit if limit is not None and limit < 2 * largest else None
+
+
 def size_chart(report: Report) -> Markup:
     """Draw the size of every file."""
     variants = report.figures.variants
     largest = max(each.bytes for each in variants)
-    limit = report.recipe.gates.max_bytes
+    limit = size_limit(report)
     rows = [
         Row(each.id, (Dot(each.bytes / 1000, tip=f"{each.id}: {each.bytes:,} bytes"),), f"{each.bytes:,}")
         for each in variants
     ]
-    shown_limit = limit / 1000 if limit is not None and limit < 2 * largest else None
-    end = max(largest / 1000, shown_limit or 0) * 1.05
-    axis = Axis("thousand bytes", 0, end, lambda tick: f"{tick:g}", shown_limit)
+    end = max(largest, limit or 0) / 1000 * 1.05
+    axis = Axis("thousand bytes", 0, end, lambda tick: f"{tick:g}", limit and limit / 1000)
     told = "; ".join(f"{each.id} {each.bytes:,} bytes" for each in variants)
     return bar_chart(rows, axis, "Size of every file", told)
 

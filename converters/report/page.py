@@ -8,10 +8,13 @@ from pathlib import Path
 from converters.report import charts
 from converters.report.document import Report, decibels, headline, percent, shown
 from converters.report.rows_chart import legend
+from converters.report.svg import shortened
 
 _HERE = Path(__file__).parent
 # Beyond so many rows a table is searched, not read; the JSON has them all.
 _ROWS = 200
+# Lists of items show so much of a class's name; the table of classes has all of it.
+_LONGEST_NAME = 40
 
 
 def page(report: Report, items: Mapping[int, str]) -> bytes:
@@ -33,6 +36,7 @@ def page(report: Report, items: Mapping[int, str]) -> bytes:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "shown": shown, "decibels": decibels}
+    environment.filters["short"] = lambda name: shortened(name, _LONGEST_NAME)
     drawn = charts.layer_variants(report.layers)
     text = environment.get_template("page.html.jinja").render(
         report=report,

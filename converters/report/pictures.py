@@ -8,7 +8,8 @@ import io
 import numpy as np
 from numpy.typing import NDArray
 
-_SIDE = 72
+# Pixels: the longer side of a picture; width and height of a spectrogram.
+_SIDE, _SPECTROGRAM = 72, (96, 64)
 _WINDOW, _HOP, _FLOOR_DB = 256, 128, -80.0
 _SHOWN_VALUES = 8
 
@@ -22,9 +23,11 @@ def shown_item(item: NDArray[np.generic]) -> str:
             `(columns,)` of a table, shown as its values.
     """
     if item.dtype == np.uint8 and item.ndim == 3:
-        return _address(np.asarray(item, np.uint8))
+        factor = _SIDE / max(item.shape[:2])
+        height, width = (max(1, round(side * factor)) for side in item.shape[:2])
+        return _address(np.asarray(item, np.uint8), (width, height))
     if item.dtype == np.int16 and item.ndim == 1:
-        return _address(_spectrogram(item))
+        return _address(_spectrogram(item), _SPECTROGRAM)
     flat = np.ravel(item)
     text = ", ".join(f"{value:.4g}" for value in flat[:_SHOWN_VALUES])
     return text + (", …" if len(flat) > _SHOWN_VALUES else "")
@@ -47,18 +50,13 @@ def _stft(samples: NDArray[np.generic]) -> NDArray[np.float64]:
     return power
 
 
-def _address(pixels: NDArray[np.uint8]) -> str:
-    return "data:image/png;base64," + base64.b64encode(_png(pixels)).decode()
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
+def _address(pixels: NDArray[np.uint8], size: tuple[int, int]) -> str:
     from PIL import Image
 
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    factor = _SIDE / max(image.size)
-    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
     # Enlarged pixels stay visible as such: the model saw no more.
-    filtered = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.BOX
+    enlarged = size[0] >= image.width and size[1] >= image.height
+    filtered = Image.Resampling.NEAREST if enlarged else Image.Resampling.BOX
     buffer = io.BytesIO()
     image.resize(size, filtered).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
