@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from converters.report import charts
 from converters.report.document import Report, decibels, headline, percent, shown
 from converters.report.rows_chart import legend
 from converters.report.svg import shortened
+from converters.verify.gate import Verdict
 
 _HERE = Path(__file__).parent
 # Beyond so many rows a table is searched, not read; the JSON has them all.
@@ -49,6 +50,26 @@ def page(report: Report, items: Mapping[int, str]) -> bytes:
         class_legend=legend((report.mistakes.shipped, "teacher", "student, PyTorch")),
         confidence_legend=legend(("as trained", "with the temperature")),
         layer_variants=drawn,
+        worst=_worst(report, drawn),
+        gates=_gates(report),
         rows=_ROWS,
     )
     return text.encode()
+
+
+def _gates(report: Report) -> dict[tuple[str, float], list[Verdict]]:
+    """Return the verdicts of each limit, those with a missed one first."""
+    groups: dict[tuple[str, float], list[Verdict]] = {}
+    for each in sorted(report.verdicts, key=lambda verdict: verdict.passed):
+        groups.setdefault((each.gate, each.limit), []).append(each)
+    return groups
+
+
+def _worst(report: Report, variants: Sequence[str]) -> dict[str, dict[str, float | None]]:
+    """Return the layers that add most error of their own, with the ratio by variant."""
+    found: dict[str, dict[str, float | None]] = {}
+    for variant in variants:
+        row = report.layers.worst(variant)
+        if row is not None:
+            found.setdefault(row.name, {})[variant] = row.variants[variant].own_snr_db
+    return found
