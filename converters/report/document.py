@@ -36,7 +36,7 @@ class Report:
         tools: Version per package.
         histories: Epochs of each training, by what was trained.
         sensitivity: What layers kept in float regain, where that was measured.
-        types: Choices of integer types for ONNX that were tried.
+        integer_types: Choices of integer types for ONNX that were tried.
     """
 
     recipe: Recipe
@@ -50,7 +50,7 @@ class Report:
     tools: Mapping[str, str]
     histories: Mapping[str, tuple[Epoch, ...]] = field(default_factory=dict)
     sensitivity: Sensitivity | None = None
-    types: tuple[TypeFigures, ...] = ()
+    integer_types: tuple[TypeFigures, ...] = ()
 
     @property
     def shipped(self) -> VariantFigures:

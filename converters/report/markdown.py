@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from converters.report.document import Report, decibels, headline, shown
+from converters.report.quantization import quantization_section
 from converters.verify.figures import VariantFigures
 
 _WORST_CLASSES = 10
@@ -10,8 +11,9 @@ _WORST_CLASSES = 10
 
 def markdown(report: Report) -> bytes:
     """Return a report as Markdown."""
-    parts = (_head, _variants, _limits, _layers, _classes, _confidence, _origin)
-    return ("\n\n".join(part(report) for part in parts) + "\n").encode()
+    parts = (_head, _variants, _limits, _layers, _quantization, _classes, _confidence, _origin)
+    texts = [part(report) for part in parts]
+    return ("\n\n".join(text for text in texts if text) + "\n").encode()
 
 
 def _head(report: Report) -> str:
@@ -99,9 +101,12 @@ def _layers(report: Report) -> str:
         f"Signal-to-noise ratio of each layer's values, quantized against float, on {layers.items} validation items. "
         '"Of its own" takes away the error that came in with the layer\'s inputs: the least one is where to look.',
     ]
-    if report.sensitivity is not None:
-        rows += ["", f"Mixed precision: {report.sensitivity.advice()}."]
     return "\n".join(rows)
+
+
+def _quantization(report: Report) -> str:
+    sensitivity = report.sensitivity
+    return "" if sensitivity is None else quantization_section(report.integer_types, sensitivity)
 
 
 def _own(value: float | None) -> str:

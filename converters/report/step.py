@@ -75,7 +75,7 @@ def gather(recipe: Recipe, files: Mapping[str, Path]) -> Report:
             if name in files and (epochs := read_history(files[name]))
         },
         sensitivity=load_sensitivity(files[SENSITIVITY]) if SENSITIVITY in files else None,
-        types=load_types(files[INTEGER_TYPES]) if INTEGER_TYPES in files else (),
+        integer_types=load_types(files[INTEGER_TYPES]) if INTEGER_TYPES in files else (),
     )
 
 

@@ -116,7 +116,10 @@ def report(classes: tuple[str, ...] = tuple("0123456789"), **changes: object) ->
             (Kept(("features.1",), 0.9, 0.99, 0.001, 22_000),),
             (Kept(("features.1",), 0.9, 0.99, 0.001, 22_000),),
         ),
-        types=(TypeFigures("U8S8", 20_000, (), 15.0, shipped=True), TypeFigures("S8S8", 20_000, (), 30.0)),
+        integer_types=(
+            TypeFigures("U8S8", 20_000, (), 15.0, shipped=True),
+            TypeFigures("S8S8", 20_000, (), 30.0),
+        ),
     )
     return replace(known, **changes)
 
@@ -270,7 +273,7 @@ def test_a_missed_limit_stands_in_the_headline_and_says_what_to_change():
 
 
 def test_what_was_not_measured_is_left_out():
-    bare = report(histories={}, sensitivity=None, types=(), layers=Layers(0, {}, ()))
+    bare = report(histories={}, sensitivity=None, integer_types=(), layers=Layers(0, {}, ()))
     parsed = Parsed(page(bare, {}))
     known = {attributes.get("id") for _, attributes in parsed.tags}
     assert not known & {"training", "sensitivity", "types", "layers"}
