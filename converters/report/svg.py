@@ -1,7 +1,7 @@
 """Charts as inline SVG: small, sharp at any size, and coloured by the page, so that dark mode reaches them.
 
-Why no plotting library: a page of eight charts is 60 kB this way and ten times that from one, and a
-library's colours and fonts are fixed when the file is written.
+Why no plotting library: its colours and fonts are fixed when the file is written, and a reader's setting
+would not reach them.
 """
 
 from __future__ import annotations

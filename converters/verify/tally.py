@@ -53,10 +53,10 @@ class Tally:
         """Count one batch: two arrays of one shape."""
         one, two = (np.asarray(each, np.float64).ravel() for each in (reference, given))
         difference = two - one
-        self._signal += float(one @ one)
-        self._error += float(difference @ difference)
-        self._other += float(two @ two)
-        self._product += float(one @ two)
+        self._signal += _product(one, one)
+        self._error += _product(difference, difference)
+        self._other += _product(two, two)
+        self._product += _product(one, two)
         self._largest = max(self._largest, float(np.abs(difference).max()))
         self._low, self._high = min(self._low, float(one.min())), max(self._high, float(one.max()))
         self._other_low = min(self._other_low, float(two.min()))
@@ -104,6 +104,11 @@ def own_snr(noise: float, incoming: float) -> float | None:
         None where it adds nothing that could be told.
     """
     return None if noise <= incoming else decibels(noise - incoming)
+
+
+def _product(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    # Not a BLAS dot product: its threads round by their number and wait for each other on a busy machine.
+    return float(np.einsum("i,i->", one, other))
 
 
 def _ratio(error: float, signal: float) -> float:
