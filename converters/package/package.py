@@ -160,7 +160,7 @@ PACKAGE = Step(
         "profile.json",
         MODELS,
     ),
-    ("bundle.eib", ),
+    ("bundle.eib",),
     lambda recipe: encode(recipe.published()),
     _run,
 )

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
-from converters.report.document import Report, percent, shown
+from converters.report.document import Report, percent
 from converters.report.mistakes import STUDENT, TEACHER
 from converters.report.plane_chart import Plane, Point, heat_chart, plane_chart
 from converters.report.rows_chart import Axis, Dot, Row, bar_chart, dot_chart
 from converters.verify.layers import LayerFigures, Layers
+from converters.verify.proportion import shown
 from edgeinfer.bundle import Proportion
 
 _MOST_CLASSES, _LARGEST_TABLE, _MOST_LAYERS = 30, 30, 60

@@ -17,7 +17,7 @@ from converters.verify.confidence import Fitted
 from converters.verify.figures import Figures, VariantFigures
 from converters.verify.gate import Verdict
 from converters.verify.layers import Layers
-from edgeinfer.bundle import Proportion, encode
+from edgeinfer.bundle import encode
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,6 @@ def headline(report: Report) -> str:
 def percent(share: float) -> str:
     """Return a share for reading, for example `98.5%`."""
     return f"{share:.1%}"
-
-
-def shown(share: Proportion) -> str:
-    """Return a share with its interval in percent, for example `98.5% (97.2-99.2)`."""
-    return f"{share.value:.1%} ({share.low * 100:.1f}-{share.high * 100:.1f})"
 
 
 def decibels(value: float | None) -> str:

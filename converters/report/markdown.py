@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from converters.report.document import Report, decibels, headline, shown
+from converters.report.document import Report, decibels, headline
 from converters.report.quantization import quantization_section
 from converters.verify.figures import VariantFigures
+from converters.verify.proportion import shown
 
 _WORST_CLASSES = 10
 

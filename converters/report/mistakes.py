@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.verify.answers import Answers
-from converters.verify.figures import proportion
+from converters.verify.proportion import proportion
 from edgeinfer.bundle import Proportion
 from edgeinfer.preprocess import softmax
 

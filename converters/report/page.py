@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from converters.report import charts
-from converters.report.document import Report, decibels, headline, percent, shown
+from converters.report.document import Report, decibels, headline, percent
 from converters.report.rows_chart import legend
 from converters.report.svg import shortened
 from converters.verify.gate import Verdict
+from converters.verify.proportion import shown
 
 _HERE = Path(__file__).parent
 # Beyond so many rows a table is searched, not read; the JSON has them all.

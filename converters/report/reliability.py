@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.verify.figures import proportion
+from converters.verify.proportion import proportion
 from edgeinfer.bundle import Proportion
 from edgeinfer.preprocess import softmax
 

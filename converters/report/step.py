@@ -12,9 +12,8 @@ from pathlib import Path
 from converters.data.dataset import load_record, load_split
 from converters.distill.training import Epoch
 from converters.export.artifacts import MODELS, load_artifacts
-from converters.quantize.integer_types import load_types
-from converters.quantize.sensitivity import load_sensitivity
-from converters.quantize.static import INTEGER_TYPES, SENSITIVITY
+from converters.quantize.integer_types import INTEGER_TYPES, load_types
+from converters.quantize.sensitivity import SENSITIVITY, load_sensitivity
 from converters.recipe import Recipe
 from converters.report.document import Report
 from converters.report.markdown import markdown

@@ -26,8 +26,8 @@ from converters.export.artifacts import MODELS, Artifact, load_artifacts, static
 from converters.export.float_models import INPUT, OUTPUT
 from converters.quiet import logged
 from converters.steps import Context, Step
-from converters.verify.proportion import proportion
 from converters.verify.answers import ANSWERS, Answers, write_answers
+from converters.verify.proportion import proportion
 from edgeinfer.bundle import Latency, Proportion, decode, encode
 from edgeinfer.engines import engine_named
 from edgeinfer.host import processor

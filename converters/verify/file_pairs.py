@@ -30,6 +30,10 @@ class FilePair(Protocol):
     def bytes(self) -> Mapping[str, int]:
         """Return stored bytes per tensor."""
 
+    @property
+    def twins(self) -> Mapping[str, str]:
+        """Return the name of the quantized file's tensor per tensor of the float file."""
+
     def reference(self, batch: NDArray[np.float32]) -> dict[str, Array]:
         """Return the float file's tensors for a batch `(N, ...)`, channels first, with `N` rows each."""
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from converters.data.dataset import load_record, load_split
 from converters.distill.student import load_student
 from converters.export.artifacts import MODELS, load_artifacts
 from converters.export.matching import match, trace
+from converters.quantize.trained import LEARNED, load_learned
 from converters.quiet import logged
 from converters.steps import Context, Step
 from converters.verify.file_pairs import FilePair
@@ -111,6 +113,7 @@ def compare_layers(
     pairs: Mapping[str, FilePair],
     items: NDArray[np.float32],
     sizes: Mapping[str, int],
+    named: Mapping[str, FilePair] = MappingProxyType({}),
 ) -> Layers:
     """Hold quantized files against their float files, layer by layer.
 
@@ -119,11 +122,16 @@ def compare_layers(
         pairs: A float file with a quantized one, by the quantized one's variant id.
         items: Preprocessed inputs, `(N, C, H, W) float32`; `N` may be large, memory is one batch's.
         sizes: Bytes of each quantized file by variant id.
+        named: For a variant whose float file does not hold the student's weights, because it learned on
+            for int8: the student's float file paired with that one. They tell layers by structure.
     """
     traced = trace(module, items[:_PROBES])
     compared: dict[str, dict[str, tuple[Compared, int]]] = {}
     for variant, pair in pairs.items():
-        tensors = match(traced, pair.reference(items[:_PROBES]))
+        tensors = match(traced, named.get(variant, pair).reference(items[:_PROBES]))
+        if variant in named:
+            twins = named[variant].twins
+            tensors = {layer: twins[tensor] for layer, tensor in tensors.items() if tensor in twins}
         tallies = _tally(pair, (items[at : at + _BATCH] for at in range(0, len(items), _BATCH)))
         compared[variant] = {
             layer: (tallies[tensor].compared(), pair.bytes.get(tensor, 0))
@@ -196,19 +204,25 @@ def _run(context: Context) -> None:
         context.report.bar("comparing layers", len(quantized)) as bar,
         logged(context.scratch / "layers.log"),
     ):
+        learned = load_learned(needs[LEARNED])
         pairs: dict[str, FilePair] = {}
+        named: dict[str, FilePair] = {}
         for each in quantized:
             pair = OnnxPair if each.format == "onnx" else TflitePair
-            pairs[each.id] = pair(needs[f"fp32.{each.format}"], needs[MODELS] / each.file)
+            student = reference = needs[f"fp32.{each.format}"]
+            if each.method == "qat" and learned is not None:
+                reference = learned.onnx if each.format == "onnx" else learned.tflite
+                named[each.id] = pair(student, reference)
+            pairs[each.id] = pair(reference, needs[MODELS] / each.file)
             bar.advance(note=each.id)
         sizes = {each.id: (needs[MODELS] / each.file).stat().st_size for each in quantized}
-        layers = compare_layers(module, pairs, items, sizes)
+        layers = compare_layers(module, pairs, items, sizes, named)
     context.give(LAYERS_FILE).write_text(json.dumps(encode(layers), indent=2))
 
 
 LAYERS = Step(
     "layers",
-    ("items.npy", "splits.npz", "data.json", "student.pt", "fp32.onnx", "fp32.tflite", MODELS),
+    ("items.npy", "splits.npz", "data.json", "student.pt", "fp32.onnx", "fp32.tflite", LEARNED, MODELS),
     (LAYERS_FILE,),
     lambda recipe: {"input": encode(recipe.input), "seed": recipe.seed, "items": _ITEMS},
     _run,

@@ -7,7 +7,7 @@ them would undo them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,12 @@ class OnnxPair:
         self._quantized = _session(second, asked)
         self._asked = asked
         self._quantized_input = second.graph.input[0].name
+
+    @property
+    def twins(self) -> Mapping[str, str]:
+        """Return the name of the quantized file's tensor per tensor of the float file."""
+        pairs = {name: watched.name for name, watched in self._watched.items()}
+        return {self._input: self._entry.name if self._entry else self._quantized_input, **pairs}
 
     def reference(self, batch: NDArray[np.float32]) -> dict[str, Array]:
         """Return the float file's tensors for a batch."""

@@ -47,6 +47,11 @@ class TflitePair:
         if entry:
             self._pairs[self._float.input] = entry[0]
 
+    @property
+    def twins(self) -> Mapping[str, str]:
+        """Return the name of the quantized file's tensor per tensor of the float file."""
+        return {self._float.input: self._quantized.input, **self._pairs}
+
     def reference(self, batch: NDArray[np.float32]) -> dict[str, Array]:
         """Return the float file's tensors for a batch."""
         rows: dict[str, list[Array]] = {name: [] for name in (*self._pairs, self._float.input)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,6 +215,26 @@ def test_renamed_and_reordered_files_give_the_same_figures(made, layers, tmp_pat
     renamed = {"onnx": OnnxPair(made.pair.onnx, tmp_path / "short.onnx")}
     found = compare_layers(made.module, renamed, made.items, {"onnx": 0})
     assert [row.variants["onnx"] for row in found.layers] == [row.variants["onnx"] for row in layers.layers]
+
+
+def test_a_file_of_other_weights_is_told_by_the_student_s_structure(made, tmp_path):
+    """As after training for int8: the float file behind the int8 file is not the student's."""
+    other = copy.deepcopy(made.module)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(1 + 0.1 * torch.rand_like(parameter))
+    with logged(tmp_path / "log"):
+        export_onnx(other, SHAPE, tmp_path / "learned.onnx")
+        ranges = {name: (low * 2, high * 2) for name, (low, high) in made.pair.ranges.items()}
+        quantize_onnx(tmp_path / "learned.onnx", ranges, tmp_path, tmp_path / "int8.onnx")
+    pairs = {"onnx": OnnxPair(tmp_path / "learned.onnx", tmp_path / "int8.onnx")}
+    named = {"onnx": OnnxPair(made.pair.onnx, tmp_path / "learned.onnx")}
+    found = compare_layers(made.module, pairs, made.items, {"onnx": 0}, named)
+    assert tuple(row.name for row in found.layers) == NAMES
+    assert min(row.variants["onnx"].snr_db for row in found.layers) > 20
+    with torch.no_grad():
+        logits = other(torch.from_numpy(made.items))
+    assert found.layers[-1].variants["onnx"].high == pytest.approx(float(logits.max()), rel=1e-4)
 
 
 def test_asking_for_layers_does_not_change_the_answer(made, tmp_path):

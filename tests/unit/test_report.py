@@ -27,9 +27,10 @@ from converters.report.step import read_history
 from converters.report.svg import Scale, shortened
 from converters.verify.answers import Answers
 from converters.verify.confidence import Fitted
-from converters.verify.figures import Figures, VariantFigures, proportion
+from converters.verify.figures import Figures, VariantFigures
 from converters.verify.gate import judge
 from converters.verify.layers import LayerFigures, LayerRow, Layers
+from converters.verify.proportion import proportion
 from edgeinfer.bundle import Calibration, Latency
 
 DIGITS = Path(__file__).parents[2] / "sample_apps/digits/recipe.toml"
