@@ -19,33 +19,24 @@ from converters.progress import Quiet, Reporter
 from converters.quantize.static import QUANTIZE
 from converters.quantize.trained import QAT
 from converters.recipe import Recipe, check_recipe
+from converters.report.step import PAGE, report_step
 from converters.search.budget import BUDGET
 from converters.steps import run_steps
 from converters.tools import tool_versions
 from converters.verify.confidence import CALIBRATE
 from converters.verify.figures import VERIFY, Figures, load_figures
 from converters.verify.gate import GATE
+from converters.verify.layers import LAYERS
 from edgeinfer.bundle import open_bundle
-from edgeinfer.errors import ConversionError
+from edgeinfer.errors import ConversionError, GateError
 from edgeinfer.host import atomic_file
 
-STEPS = (
-    DATA,
-    TEACHER,
-    ANSWERS,
-    BUDGET,
-    STUDENT,
-    EXPORT,
-    QAT,
-    QUANTIZE,
-    SLIM,
-    DRAFT,
-    VERIFY,
-    GATE,
-    CALIBRATE,
-    PROFILE,
-    PACKAGE,
+_MEASURED = (
+    *(DATA, TEACHER, ANSWERS, BUDGET, STUDENT, EXPORT, QAT, QUANTIZE, SLIM, DRAFT, VERIFY),
+    *(LAYERS, CALIBRATE),
 )
+_REPORT = report_step({name for step in _MEASURED for name in step.gives})
+STEPS = (*_MEASURED, _REPORT, GATE, PROFILE, PACKAGE)
 
 
 @dataclass(frozen=True)
@@ -55,7 +46,7 @@ class Outcome:
     Attributes:
         bundle: The bundle's file.
         digest: Its identity.
-        report: The report for people, in Markdown; its JSON lies beside it.
+        report: The report for people, a page; the same in Markdown and JSON lies beside it.
         data: What it was trained and measured on.
         figures: What was measured.
     """
@@ -72,7 +63,7 @@ def convert(recipe: Recipe, output: Path, work: Path, report: Reporter | None = 
 
     Args:
         recipe: What to make.
-        output: Where the bundle goes; `<name>.report.md` and `.report.json` are written beside it.
+        output: Where the bundle goes; `<name>.report.html`, `.md` and `.json` are written beside it.
         work: Folder that keeps each step's result; made if missing.
         report: Where steps say what they do; nowhere by default.
 
@@ -88,12 +79,17 @@ def convert(recipe: Recipe, output: Path, work: Path, report: Reporter | None = 
         raise ConversionError(
             f"cannot write a bundle to {output}", found="a folder", expected="the name of a file"
         )
-    files = run_steps(STEPS, recipe, work, report or Quiet(), tool_versions())
+    try:
+        files = run_steps(STEPS, recipe, work, report or Quiet(), tool_versions())
+    except GateError as error:
+        told = f"{error.next_step}; what was lost where: {work / _REPORT.name / PAGE}"
+        raise GateError(error.what, found=error.found, expected=error.expected, next_step=told) from error
     stem = output.name.removesuffix(".eib")
     # The bundle last: when it is there, so is its report.
     paths = {
         "report.md": output.with_name(f"{stem}.report.md"),
         "report.json": output.with_name(f"{stem}.report.json"),
+        PAGE: output.with_name(f"{stem}.report.html"),
         "bundle.eib": output,
     }
     try:
@@ -109,7 +105,7 @@ def convert(recipe: Recipe, output: Path, work: Path, report: Reporter | None = 
     with open_bundle(output) as bundle:
         bundle.verify()
         data, figures = load_record(files), load_figures(files["figures.json"])
-        return Outcome(output, bundle.digest, paths["report.md"], data, figures)
+        return Outcome(output, bundle.digest, paths[PAGE], data, figures)
 
 
 def load_examples(work: Path, split: str) -> Examples:

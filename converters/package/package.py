@@ -1,4 +1,4 @@
-"""The package step: the measured, calibrated, self-testing bundle and its report."""
+"""The package step: the measured, calibrated, self-testing bundle and its report in it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,14 @@ from converters.export.float_models import INPUT
 from converters.export.variants import draft_manifest
 from converters.package.card import ModelCard
 from converters.package.golden import CASES, golden_origin, golden_sources
-from converters.package.report import Report
 from converters.profile.profile import Profile, load_profile
-from converters.quantize.integer_types import INTEGER_TYPES, load_types
-from converters.quantize.sensitivity import SENSITIVITY, load_sensitivity
 from converters.quiet import logged
 from converters.recipe import Recipe
+from converters.report.step import SHIPPED_PAGE
 from converters.steps import Context, Step
 from converters.tools import tool_versions
 from converters.verify.confidence import load_fitted
 from converters.verify.figures import Figures, load_figures, variant_outputs
-from converters.verify.gate import load_verdicts
 from edgeinfer.bundle import (
     BlobSet,
     Confusion,
@@ -43,6 +40,12 @@ from edgeinfer.preprocess import Preprocessor
 # Kernels of other processors round the last step differently: two steps were seen between builds
 # with and without XNNPACK, so three are allowed.
 _INT8_STEPS = 3
+# Name in the bundle to artifact and media type. The page with test items in it stays with the user.
+_REPORTS = {
+    "report.md": ("report.md", "text/markdown"),
+    "report.json": ("report.json", "application/json"),
+    "report.html": (SHIPPED_PAGE, "text/html"),
+}
 _NOT_DETERMINISTIC = {
     "variants.*.latency": "a time measured on a shared machine",
     "variants.*.memory_bytes": "a growth of resident memory",
@@ -58,18 +61,6 @@ def _run(context: Context) -> None:
     recipe, record = context.recipe, load_record(context.needs)
     figures = load_figures(context.needs["figures.json"])
     fitted = load_fitted(context.needs["calibration.json"])
-    report = Report(
-        recipe=recipe,
-        data=record,
-        figures=figures,
-        verdicts=load_verdicts(context.needs["verdicts.json"]),
-        fitted=fitted,
-        integer_types=load_types(context.needs[INTEGER_TYPES]),
-        sensitivity=load_sensitivity(context.needs[SENSITIVITY]),
-        tools=tool_versions(),
-    )
-    context.give("report.json").write_bytes(report.json())
-    context.give("report.md").write_bytes(report.markdown())
     blobs = BlobSet()
     draft = draft_manifest(recipe, record, context.needs[MODELS], blobs, fitted.temperature)
     golden, tensors = _golden(recipe, blobs)
@@ -97,8 +88,10 @@ def _run(context: Context) -> None:
         lineage=_lineage(recipe, record, load_teacher_record(context.needs[RECORD]).sha256),
         documents={
             "model-card.md": Document(blobs.add(context.give("model-card.md")), "text/markdown"),
-            "report.md": Document(blobs.add(context.give("report.md")), "text/markdown"),
-            "report.json": Document(blobs.add(context.give("report.json")), "application/json"),
+            **{
+                name: Document(blobs.add(context.needs[file]), media_type)
+                for name, (file, media_type) in _REPORTS.items()
+            },
         },
     )
     write_bundle(context.give("bundle.eib"), manifest, blobs)
@@ -166,12 +159,13 @@ PACKAGE = Step(
         "figures.json",
         "verdicts.json",
         "calibration.json",
+        "report.md",
+        "report.json",
+        SHIPPED_PAGE,
         "profile.json",
         MODELS,
-        INTEGER_TYPES,
-        SENSITIVITY,
     ),
-    ("bundle.eib", "report.md", "report.json"),
+    ("bundle.eib",),
     lambda recipe: encode(recipe.published()),
     _run,
 )

@@ -26,6 +26,7 @@ from converters.export.artifacts import MODELS, Artifact, load_artifacts, static
 from converters.export.float_models import INPUT, OUTPUT
 from converters.quiet import logged
 from converters.steps import Context, Step
+from converters.verify.answers import ANSWERS, Answers, write_answers
 from converters.verify.proportion import proportion
 from edgeinfer.bundle import Latency, Proportion, decode, encode
 from edgeinfer.engines import engine_named
@@ -146,21 +147,22 @@ def _run(context: Context) -> None:
     test = load_split(context.needs, "test")
     preprocess = Preprocessor(recipe.input.steps())
     network = load_student(recipe, len(record.classes), context.needs["student.pt"])
-    teacher = teacher_answers(context.needs[PLAIN], "test").argmax(1)
-    reference = Reference(test.labels, teacher, logits(network, test, preprocess))
+    teacher = teacher_answers(context.needs[PLAIN], "test")
+    reference = Reference(test.labels, teacher.argmax(1), logits(network, test, preprocess))
     tensors = preprocess.tensors(test.items)
     variants: list[VariantFigures] = []
-    named: dict[str, NDArray[np.int64]] = {}
+    answers: dict[str, NDArray[np.float32]] = {}
     artifacts = load_artifacts(context.needs[MODELS])
     with context.report.bar("verifying variants", len(artifacts)) as bar:
         for artifact in artifacts:
             with logged(context.scratch / "verify.log"):
                 given = variant_logits(context.needs["draft.eib"], artifact.id, tensors)
-            named[artifact.id] = given.argmax(1)
+            answers[artifact.id] = given
             variants.append(_figures(context, artifact, reference.compare(given)))
             bar.advance(note=artifact.id)
+    named = {name: given.argmax(1) for name, given in answers.items()}
     figures = Figures(
-        teacher_accuracy=proportion(teacher == test.labels),
+        teacher_accuracy=proportion(reference.teacher == test.labels),
         teacher_parameters=load_teacher_record(context.needs[RECORD]).parameters,
         student_accuracy=proportion(reference.student.argmax(1) == test.labels),
         student_parameters=parameters(network),
@@ -168,6 +170,7 @@ def _run(context: Context) -> None:
         int8_agreement=_int8_agreement(artifacts, named),
     )
     context.give("figures.json").write_text(json.dumps(encode(figures), indent=2))
+    write_answers(context.give(ANSWERS), Answers(test.labels, teacher, reference.student, answers))
 
 
 def _int8_agreement(artifacts: Sequence[Artifact], named: Mapping[str, NDArray[np.int64]]) -> float | None:
@@ -205,7 +208,7 @@ VERIFY = Step(
         "draft.eib",
         MODELS,
     ),
-    ("figures.json",),
+    ("figures.json", ANSWERS),
     lambda recipe: {"input": encode(recipe.input)},
     _run,
 )

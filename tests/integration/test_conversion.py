@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -179,6 +181,9 @@ def test_a_missed_limit_fails_with_the_figures_and_leaves_no_bundle(tmp_path, un
     assert "step gate: min_accuracy of tflite-int8 missed: expected at least 1, found" in message
     assert "max_bytes of onnx-int8:" in message
     assert "student.training.epochs" in message
+    page = unbroken / "work/report/report.html"
+    assert f"what was lost where: {page}" in message
+    assert "Not to be shipped" in page.read_text()
     assert not (tmp_path / "digits.eib").exists()
 
 
@@ -379,6 +384,15 @@ def test_the_shipped_report_names_no_folder_and_no_picture_of_the_maker(tmp_path
     assert b"secret place" not in shipped
     assert b"private name" not in shipped
     assert "private name" in (tmp_path / "work/data/data.json").read_text()
+    with ei.open_bundle(outcome.bundle) as bundle:
+        page = bundle.read(bundle.manifest.documents["report.html"].blob)
+        content = [bundle.read(blob) for blob in bundle.manifest.blobs().values()]
+    assert b"<h1>own 1</h1>" in page
+    # The page beside the bundle shows what is named wrongly; what travels shows nobody's data.
+    assert not [each for each in content if b"data:image" in each]
+    shown = re.findall(rb'src="(data:image/png[^"]+)"', outcome.report.read_bytes())
+    wrong = json.loads((tmp_path / "work/report/report.json").read_bytes())["mistakes"]
+    assert len(shown) == len(wrong["lost"]) + len(wrong["flips"])
 
 
 def test_every_step_needs_only_what_earlier_ones_give():

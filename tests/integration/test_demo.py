@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -91,6 +92,10 @@ def test_the_report_travels_with_the_bundle_and_lies_beside_it(demo, manifest):
         for name, suffix in (("report.md", ".report.md"), ("report.json", ".report.json")):
             beside = demo.bundle.with_suffix(suffix).read_bytes()
             assert bundle.read(manifest.documents[name].blob) == beside
+        travelling = bundle.read(manifest.documents["report.html"].blob).decode()
+    page = demo.bundle.with_suffix(".report.html").read_text()
+    assert "data:image/png" not in travelling
+    assert re.sub(r'<img src="data:[^>]+>', "", page) == travelling
     text = demo.bundle.with_suffix(".report.md").read_text()
     for variant in manifest.variants:
         assert f"| {variant.id} |" in text
