@@ -23,8 +23,9 @@ from converters.quiet import logged
 from converters.recipe import Recipe
 from converters.steps import Context, Step
 from converters.tools import tool_versions
+from converters.verify.answers import variant_outputs
 from converters.verify.confidence import load_fitted
-from converters.verify.figures import Figures, load_figures, variant_outputs
+from converters.verify.figures import Figures, load_figures
 from converters.verify.gate import load_verdicts
 from edgeinfer.bundle import (
     BlobSet,
@@ -43,15 +44,24 @@ from edgeinfer.preprocess import Preprocessor
 # Kernels of other processors round the last step differently: two steps were seen between builds
 # with and without XNNPACK, so three are allowed.
 _INT8_STEPS = 3
-_NOT_DETERMINISTIC = {
-    "variants.*.latency": "a time measured on a shared machine",
-    "variants.*.memory_bytes": "a growth of resident memory",
-}
 
-_TYPES_CHOSEN = {
-    "variants": "the integer types of an ONNX file are others than the recipe's first where a measurement "
-    "found them faster by a tenth"
-}
+
+def not_deterministic(recipe: Recipe) -> dict[str, str]:
+    """Return the fields of the manifest that may differ between two runs of a recipe, with the reason."""
+    fields = {
+        "variants.*.latency": "a time measured on a shared machine",
+        "variants.*.memory_bytes": "a growth of resident memory",
+        "documents.*.blob": "the reports show those",
+    }
+    if len(recipe.quantize.onnx_types) > 1:
+        fields["variants"] = (
+            "the integer types of an ONNX file are others than the recipe's first where a measurement "
+            "found them faster by a tenth"
+        )
+    budget = recipe.student.budget
+    if budget is not None and budget.max_latency_ms is not None:
+        fields["variants"] = "the student was chosen by such times"
+    return fields
 
 
 def _run(context: Context) -> None:
@@ -144,7 +154,6 @@ def _measured(
 
 
 def _lineage(recipe: Recipe, record: DataRecord, teacher: str) -> Lineage:
-    chosen = _TYPES_CHOSEN if len(recipe.quantize.onnx_types) > 1 else {}
     return Lineage(
         teacher_sha256=teacher,
         data_sha256=record.sha256,
@@ -152,7 +161,7 @@ def _lineage(recipe: Recipe, record: DataRecord, teacher: str) -> Lineage:
         recipe_sha256=recipe.digest(),
         seed=recipe.seed,
         tools=tool_versions(),
-        not_deterministic=_NOT_DETERMINISTIC | chosen,
+        not_deterministic=not_deterministic(recipe),
     )
 
 

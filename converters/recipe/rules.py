@@ -6,7 +6,7 @@ import re
 
 from converters.recipe.data import Data
 from converters.recipe.input import Input
-from converters.recipe.limits import Quantize
+from converters.recipe.limits import Gates, Quantize
 from converters.recipe.model_rules import check_student, check_teacher
 from converters.recipe.profile_rules import check_profile
 from converters.recipe.quantization_rules import check_variants
@@ -33,6 +33,7 @@ def check_recipe(recipe: Recipe) -> None:
     for name, value in encode(recipe.augment).items():
         most = limits.get(name, 1)
         require(0 <= value <= most, f"augment.{name}", value, f"0 to {most}")
+    _check_gates(recipe.gates)
     _check_data(recipe.data)
     _check_input(recipe.input)
     check_teacher(recipe.teacher, recipe.input)
@@ -52,6 +53,14 @@ def _check_quantize(quantize: Quantize) -> None:
     require(
         layers == "auto" or not isinstance(layers, str), "quantize.float_layers", layers, "'auto' or a list"
     )
+
+
+def _check_gates(gates: Gates) -> None:
+    for name, value in encode(gates).items():
+        if name in ("max_bytes", "max_latency_us", "max_latency_ratio"):
+            require(value > 0, f"gates.{name}", value, "above 0")
+        else:
+            require(0 <= value <= 1, f"gates.{name}", value, "a share, 0 to 1")
 
 
 def _check_data(data: Data) -> None:
