@@ -14,8 +14,8 @@ from converters.export.float_models import EXPORT
 from converters.export.slim import SLIM
 from converters.export.variants import DRAFT
 from converters.package.package import PACKAGE
-from converters.profile.profile import PROFILE
 from converters.plan import Planned, plan_steps
+from converters.profile.profile import PROFILE
 from converters.progress import Quiet, Reporter
 from converters.quantize.static import QUANTIZE
 from converters.quantize.trained import QAT

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.data.complaints import check_unreadable, refuse_empty_folders
 from converters.data.sources import Item, Source, fingerprint, sources
 from converters.data.splits import SPLITS, split_items
 from converters.recipe import Recipe
@@ -92,6 +93,9 @@ def _settings(recipe: Recipe) -> object:
 def _run(context: Context) -> None:
     recipe = context.recipe
     found = [(source, _choose(source, split, recipe)) for source, split in sources(recipe)]
+    for path, (_, mine) in zip((recipe.data.path, recipe.data.test_path), found, strict=False):
+        if path is not None:
+            refuse_empty_folders(recipe.resolve(path), mine)
     classes = sorted({item.label for _, mine in found for item in mine})
     if len(classes) < 2:
         raise DataError(
@@ -113,7 +117,8 @@ def _run(context: Context) -> None:
                     reader.read(opened, item)
                     bar.advance()
     items.flush()
-    _check_unreadable(reader.unreadable, total, recipe.data.max_unreadable)
+    log = context.scratch / "unreadable.log"
+    check_unreadable(reader.unreadable, total, recipe.data.max_unreadable, log, context.report)
     _write(context, reader, classes, recipe)
 
 
@@ -153,15 +158,6 @@ def _choose(source: Source, split: str | None, recipe: Recipe) -> list[Item]:
         mine = [item for item in items if item.label == label]
         kept += [mine[at] for at in sorted(generator.permutation(len(mine))[:limit])]
     return kept
-
-
-def _check_unreadable(unreadable: Sequence[str], total: int, allowed: float) -> None:
-    if len(unreadable) > allowed * total:
-        raise DataError(
-            f"{len(unreadable)} of {total} pictures cannot be read, the first {unreadable[0]}",
-            expected=f"at most {allowed:.1%}",
-            next_step="mend or remove them, or raise data.max_unreadable",
-        )
 
 
 def _write(context: Context, reader: _Reader, classes: Sequence[str], recipe: Recipe) -> None:

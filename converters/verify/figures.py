@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from converters.data.dataset import load_record
 from converters.distill.catalogue import parameters
@@ -16,9 +15,9 @@ from converters.distill.student import load_student
 from converters.distill.teacher import RECORD, load_teacher_record
 from converters.export.artifacts import MODELS, Artifact, load_artifacts, static_pairs
 from converters.steps import Context, Step
-from converters.verify.proportion import proportion
 from converters.verify.answers import ANSWERS, Answers, Logits, load_answers
 from converters.verify.paired import Paired, pair_hits
+from converters.verify.proportion import proportion
 from converters.verify.timing import Timing, load_timings
 from edgeinfer.bundle import Latency, Proportion, decode, encode
 
