@@ -17,7 +17,6 @@ import edgeinfer as ei
 from converters import convert, load_examples, load_recipe
 from converters.pipeline import STEPS
 from converters.progress import Quiet
-from converters.quantize.static import QUANTIZE
 from converters.recipe import (
     ConvNetwork,
     Data,

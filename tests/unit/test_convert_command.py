@@ -49,3 +49,9 @@ def test_a_dry_run_finds_what_is_not_there(tmp_path):
         told(recipe, "--work", tmp_path / "work", "--dry-run")
     with pytest.raises(ConversionError, match="expected the name of a file, found a folder"):
         told(RECIPE, "-o", tmp_path, "--dry-run")
+
+
+def test_a_ready_model_has_no_steps_to_begin_from(tmp_path):
+    (tmp_path / "recipe.toml").write_text('[model]\npath = "model.onnx"\n')
+    with pytest.raises(ConversionError, match=r"expected a recipe that trains, found 'draft'"):
+        told(tmp_path / "recipe.toml", "--from-step", "draft")
