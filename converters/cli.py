@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from edgeinfer.host import packages_of
 
 if TYPE_CHECKING:
     from converters.pipeline import Outcome
+    from converters.plan import Planned
 
 
 @click.command()
@@ -21,7 +23,11 @@ if TYPE_CHECKING:
 @click.option(
     "--work", type=click.Path(path_type=Path), help="Folder that keeps each step; default build/<name>."
 )
-def convert(recipe: Path, output: Path | None, work: Path | None) -> None:
+@click.option("--from-step", metavar="STEP", help="Do this step and all after it again.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done and why; do and write nothing.")
+def convert(
+    recipe: Path, output: Path | None, work: Path | None, from_step: str | None, *, dry_run: bool
+) -> None:
     """Make a bundle from RECIPE (a TOML file): train or load the teacher, distil, quantize, verify, pack.
 
     A recipe with a table [model] takes an ONNX or TFLite file as it is: clean, wrap, quantize, verify, pack.
@@ -38,29 +44,88 @@ def convert(recipe: Path, output: Path | None, work: Path | None) -> None:
         )
     from converters import convert as make
     from converters import load_recipe
+    from converters.pipeline import plan
     from converters.progress import reporter
     from converters.recipe import read_table
 
     if "model" in read_table(recipe):
-        _convert_ready(recipe, output, work)
+        if from_step is not None:
+            raise ConversionError(
+                "--from-step",
+                found=f"{from_step!r} for a recipe with a table [model]",
+                expected="a recipe that trains",
+            )
+        _convert_ready(recipe, output, work, dry_run=dry_run)
         return
     read = load_recipe(recipe)
-    bundle = output or Path(f"{read.name}.eib")
+    bundle, work = output or Path(f"{read.name}.eib"), work or Path("build") / read.name
+    if dry_run:
+        _show_plan(plan(read, bundle, work, from_step=from_step), bundle, work)
+        return
     with reporter(terminal=sys.stderr.isatty()) as report:
-        outcome = make(read, bundle, work or Path("build") / read.name, report)
+        outcome = make(read, bundle, work, report, from_step=from_step)
     _show(outcome)
 
 
-def _convert_ready(recipe: Path, output: Path | None, work: Path | None) -> None:
+def _convert_ready(recipe: Path, output: Path | None, work: Path | None, *, dry_run: bool) -> None:
     from converters.progress import reporter
     from converters.ready import convert_ready, load_ready_recipe
 
     read = load_ready_recipe(recipe)
-    with reporter(terminal=sys.stderr.isatty()) as report:
-        outcome = convert_ready(
-            read, output or Path(f"{read.name}.eib"), work or Path("build") / read.name, report
+    bundle = output or Path(f"{read.name}.eib")
+    if dry_run:
+        click.echo(
+            f"{read.model.path} would be cleaned, wrapped, quantized and verified in one go, without training"
         )
+        click.echo(f"bundle  {bundle}{', which is replaced' if bundle.exists() else ''}")
+        return
+    with reporter(terminal=sys.stderr.isatty()) as report:
+        outcome = convert_ready(read, bundle, work or Path("build") / read.name, report)
     click.echo(outcome.shown())
+
+
+def _show_plan(planned: tuple[Planned, ...], bundle: Path, work: Path) -> None:
+    """Print a plan: a line a step, and what it adds up to."""
+    for each in planned:
+        state = "up to date" if not each.runs else "goes on" if each.resumes else "runs"
+        cost = f"  {_shown_time(each.seconds):>10}  {_shown_size(each.bytes):>10}" if each.runs else ""
+        click.echo(f"{each.name:<10} {state:<10}{cost:<24}  {'; '.join(each.reasons)}".rstrip())
+    todo = [each for each in planned if each.runs]
+    free = shutil.disk_usage(next(path for path in work.resolve().parents if path.exists())).free
+    click.echo()
+    click.echo(f"steps   {len(todo)} of {len(planned)} to run in {work}")
+    click.echo(f"time    {_shown_total(todo)}")
+    needed = _shown_size(sum(each.bytes or 0 for each in todo))
+    click.echo(f"disk    {needed} by earlier runs, {_shown_size(free)} free")
+    click.echo(f"bundle  {bundle}{', which is replaced' if bundle.exists() else ''}")
+
+
+def _shown_total(todo: list[Planned]) -> str:
+    """Return the sum of what is known, and of what it is not known."""
+    unknown = [each.name for each in todo if each.seconds is None]
+    total = _shown_time(sum(each.seconds or 0.0 for each in todo))
+    if not unknown:
+        return total
+    if len(unknown) == len(todo):
+        return "unknown: no earlier run here to judge by"
+    return f"{total} and what {', '.join(unknown)} take, of which no earlier run here tells"
+
+
+def _shown_time(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown"
+    if seconds < 90:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _shown_size(size: int | None) -> str:
+    if size is None:
+        return "unknown"
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size} bytes"
 
 
 def _show(outcome: Outcome) -> None:

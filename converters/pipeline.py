@@ -14,6 +14,7 @@ from converters.export.float_models import EXPORT
 from converters.export.slim import SLIM
 from converters.export.variants import DRAFT
 from converters.package.package import PACKAGE
+from converters.plan import Planned, plan_steps
 from converters.profile.profile import PROFILE
 from converters.progress import Quiet, Reporter
 from converters.quantize.static import QUANTIZE
@@ -23,16 +24,18 @@ from converters.report.step import PAGE, report_step
 from converters.search.budget import BUDGET
 from converters.steps import run_steps
 from converters.tools import tool_versions
+from converters.verify.answers import TEST
 from converters.verify.confidence import CALIBRATE
 from converters.verify.figures import VERIFY, Figures, load_figures
 from converters.verify.gate import GATE
 from converters.verify.layers import LAYERS
+from converters.verify.timing import MEASURE
 from edgeinfer.bundle import open_bundle
 from edgeinfer.errors import ConversionError, GateError
 from edgeinfer.host import atomic_file
 
 _MEASURED = (
-    *(DATA, TEACHER, ANSWERS, BUDGET, STUDENT, EXPORT, QAT, QUANTIZE, SLIM, DRAFT, VERIFY),
+    *(DATA, TEACHER, ANSWERS, BUDGET, STUDENT, EXPORT, QAT, QUANTIZE, SLIM, DRAFT, TEST, MEASURE, VERIFY),
     *(LAYERS, CALIBRATE),
 )
 _REPORT = report_step({name for step in _MEASURED for name in step.gives})
@@ -58,7 +61,14 @@ class Outcome:
     figures: Figures
 
 
-def convert(recipe: Recipe, output: Path, work: Path, report: Reporter | None = None) -> Outcome:
+def convert(
+    recipe: Recipe,
+    output: Path,
+    work: Path,
+    report: Reporter | None = None,
+    *,
+    from_step: str | None = None,
+) -> Outcome:
     """Make a bundle from a recipe, resuming what an earlier run left in the work folder.
 
     Args:
@@ -66,6 +76,7 @@ def convert(recipe: Recipe, output: Path, work: Path, report: Reporter | None = 
         output: Where the bundle goes; `<name>.report.html`, `.md` and `.json` are written beside it.
         work: Folder that keeps each step's result; made if missing.
         report: Where steps say what they do; nowhere by default.
+        from_step: Name of a step to begin with, whether or not it and those after it are up to date.
 
     Raises:
         RecipeError: The recipe breaks a rule.
@@ -75,12 +86,9 @@ def convert(recipe: Recipe, output: Path, work: Path, report: Reporter | None = 
         BundleError: The bundle cannot be written.
     """
     check_recipe(recipe)
-    if not output.name or output.is_dir():
-        raise ConversionError(
-            f"cannot write a bundle to {output}", found="a folder", expected="the name of a file"
-        )
+    _check_output(output)
     try:
-        files = run_steps(STEPS, recipe, work, report or Quiet(), tool_versions())
+        files = run_steps(STEPS, recipe, work, report or Quiet(), tool_versions(), from_step)
     except GateError as error:
         told = f"{error.next_step}; what was lost where: {work / _REPORT.name / PAGE}"
         raise GateError(error.what, found=error.found, expected=error.expected, next_step=told) from error
@@ -106,6 +114,26 @@ def convert(recipe: Recipe, output: Path, work: Path, report: Reporter | None = 
         bundle.verify()
         data, figures = load_record(files), load_figures(files["figures.json"])
         return Outcome(output, bundle.digest, paths[PAGE], data, figures)
+
+
+def plan(recipe: Recipe, output: Path, work: Path, *, from_step: str | None = None) -> tuple[Planned, ...]:
+    """Return what `convert` with the same arguments would do, and write nothing.
+
+    Raises:
+        RecipeError: The recipe breaks a rule.
+        DataError: The data cannot be found.
+        ConversionError: The output is a folder, or there is no `from_step`.
+    """
+    check_recipe(recipe)
+    _check_output(output)
+    return plan_steps(STEPS, recipe, work, tool_versions(), from_step)
+
+
+def _check_output(output: Path) -> None:
+    if not output.name or output.is_dir():
+        raise ConversionError(
+            f"cannot write a bundle to {output}", found="a folder", expected="the name of a file"
+        )
 
 
 def load_examples(work: Path, split: str) -> Examples:

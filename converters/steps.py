@@ -11,9 +11,9 @@ Invariants of a work folder, kept across a kill at any instant:
 
 from __future__ import annotations
 
-import hashlib
-import json
+import difflib
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from pathlib import Path
 
 from converters.progress import Reporter
 from converters.recipe import Recipe
+from converters.records import Depends, Done, digest_of, read_done, whole_artifacts, write_done
 from edgeinfer.bundle import canonical_json
 from edgeinfer.errors import ConversionError, EdgeInferError
 from edgeinfer.host import FileLock, atomic_file
@@ -61,6 +62,8 @@ class Step:
         run: Does it.
         refine: What later steps see as the recipe, given all artifacts so far: values that were left
             to the step, or None.
+        units: How much work a recipe asks of it, by any measure that time is proportional to: what
+            earlier runs took is scaled by it to tell what the next one will take.
     """
 
     name: str
@@ -69,10 +72,16 @@ class Step:
     settings: Callable[[Recipe], object]
     run: Callable[[Context], None]
     refine: Callable[[Recipe, Mapping[str, Path]], Recipe] | None = None
+    units: Callable[[Recipe], float] = lambda _: 1.0
 
 
 def run_steps(
-    steps: Sequence[Step], recipe: Recipe, work: Path, report: Reporter, tools: Mapping[str, str]
+    steps: Sequence[Step],
+    recipe: Recipe,
+    work: Path,
+    report: Reporter,
+    tools: Mapping[str, str],
+    from_step: str | None = None,
 ) -> dict[str, Path]:
     """Run what is not up to date and return every artifact's file or folder by name.
 
@@ -82,22 +91,25 @@ def run_steps(
         work: Folder that keeps artifacts between runs; made if missing.
         report: Where steps say what they do.
         tools: Version per package; another version makes a step run again.
+        from_step: Name of a step: what it and those after it made is forgotten first.
 
     Raises:
-        ConversionError: A step failed, or the work folder cannot be written.
+        ConversionError: A step failed, the work folder cannot be written, or there is no `from_step`.
     """
+    again = steps_from(steps, from_step)
     have: dict[str, Path] = {}
     digests: dict[str, str] = {}
     with _alone_in(work):
+        for step in again:
+            _remove(work / step.name)
+            _remove(running(work / step.name))
         for step in steps:
             with _named(step):
-                key = _key(step, recipe, digests, tools)
-                known = _up_to_date(work / step.name, key, step)
+                depends = depends_on(step, recipe, digests, tools)
+                known = _up_to_date(work / step.name, depends, step)
                 if known is None:
-                    scratch = _scratch(work / step.name, key)
                     needs = {name: have[name] for name in step.needs}
-                    step.run(Context(recipe, needs, scratch, report, work.resolve().parent / "cache"))
-                    known = _finish(step, work / step.name, key)
+                    known = _made(step, recipe, needs, work / step.name, depends, report)
                 else:
                     report.note(f"{step.name}: up to date")
             digests.update(known)
@@ -105,6 +117,46 @@ def run_steps(
             if step.refine is not None:
                 recipe = step.refine(recipe, have)
     return have
+
+
+def steps_from(steps: Sequence[Step], name: str | None) -> Sequence[Step]:
+    """Return the step of a name and all after it; none for None.
+
+    Raises:
+        ConversionError: There is no such step.
+    """
+    names = [step.name for step in steps]
+    if name is not None and name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        raise ConversionError(
+            "there is no such step",
+            found=repr(name),
+            expected=f"one of {', '.join(names)}",
+            next_step=f"did you mean {near[0]!r}?" if near else "",
+        )
+    return () if name is None else steps[names.index(name) :]
+
+
+def depends_on(step: Step, recipe: Recipe, digests: Mapping[str, str], tools: Mapping[str, str]) -> Depends:
+    """Return all on which a step's result depends, given the digests of what earlier steps gave."""
+    settings = canonical_json(step.settings(recipe)).decode()
+    return Depends(step.name, settings, {name: digests[name] for name in step.needs}, dict(tools))
+
+
+def _made(
+    step: Step, recipe: Recipe, needs: Mapping[str, Path], folder: Path, depends: Depends, report: Reporter
+) -> Mapping[str, str]:
+    """Run a step and return the digests of what it gave."""
+    scratch, fresh = _scratch(folder, depends.key())
+    start = time.monotonic()
+    step.run(Context(recipe, needs, scratch, report, folder.resolve().parent.parent / "cache"))
+    seconds = time.monotonic() - start if fresh else None
+    given = {name: digest_of(scratch / name) for name in step.gives}
+    artifacts = {name: digest for name, digest in given.items() if digest is not None}
+    if missing := [name for name in given if name not in artifacts]:
+        raise FileNotFoundError(f"it did not write {', '.join(missing)}")
+    write_done(scratch, Done(depends.key(), artifacts, depends, seconds, step.units(recipe)))
+    return _settle(step, folder)
 
 
 @contextmanager
@@ -145,67 +197,42 @@ def _named(step: Step) -> Iterator[None]:
         ) from error
 
 
-def _key(step: Step, recipe: Recipe, digests: Mapping[str, str], tools: Mapping[str, str]) -> str:
-    depends = {
-        "step": step.name,
-        "settings": step.settings(recipe),
-        "needs": {name: digests[name] for name in step.needs},
-        "tools": dict(tools),
-    }
-    return hashlib.sha256(canonical_json(depends)).hexdigest()
-
-
-def _up_to_date(folder: Path, key: str, step: Step) -> dict[str, str] | None:
-    scratch = _running(folder)
-    known = _record(folder, key, step)
-    if known is None and _record(scratch, key, step) is not None:
+def _up_to_date(folder: Path, depends: Depends, step: Step) -> Mapping[str, str] | None:
+    known = whole_artifacts(folder, depends, step.gives)
+    if known is None and whole_artifacts(running(folder), depends, step.gives) is not None:
         # Killed between the record and the rename: only the rename is missing.
         known = _settle(step, folder)
     return known
 
 
-def _record(folder: Path, key: str, step: Step) -> dict[str, str] | None:
-    """Return the digests of a step's artifacts if they are whole and of this key."""
-    try:
-        done = json.loads((folder / "done.json").read_text())
-        artifacts = {name: _digest(folder / name) for name in step.gives}
-    except (OSError, ValueError):
-        return None
-    return artifacts if done == {"key": key, "artifacts": artifacts} else None
-
-
-def _scratch(folder: Path, key: str) -> Path:
-    scratch = _running(folder)
+def _scratch(folder: Path, key: str) -> tuple[Path, bool]:
+    """Return the step's scratch, and whether nothing of an interrupted run is in it."""
+    scratch = running(folder)
     marker = scratch / "key"
-    if not marker.is_file() or marker.read_bytes() != key.encode():
-        _remove(scratch)
-        scratch.mkdir(parents=True)
-        with atomic_file(marker) as file:
-            file.write(key.encode())
-    return scratch
+    if marker.is_file() and marker.read_bytes() == key.encode():
+        return scratch, False
+    _remove(scratch)
+    scratch.mkdir(parents=True)
+    with atomic_file(marker) as file:
+        file.write(key.encode())
+    return scratch, True
 
 
-def _finish(step: Step, folder: Path, key: str) -> dict[str, str]:
-    scratch = _running(folder)
-    artifacts = {name: _digest(scratch / name) for name in step.gives}
-    with atomic_file(scratch / "done.json") as file:
-        file.write(json.dumps({"key": key, "artifacts": artifacts}).encode())
-    return _settle(step, folder)
-
-
-def _settle(step: Step, folder: Path) -> dict[str, str]:
+def _settle(step: Step, folder: Path) -> Mapping[str, str]:
     """Drop what only the run needed and put the folder in its place; return the artifacts' digests."""
-    scratch = _running(folder)
+    scratch = running(folder)
     for path in scratch.iterdir():
         if path.name not in (*step.gives, "done.json") and path.suffix != ".log":
             _remove(path)
     _remove(folder)
     scratch.rename(folder)
-    artifacts: dict[str, str] = json.loads((folder / "done.json").read_text())["artifacts"]
-    return artifacts
+    done = read_done(folder)
+    assert done is not None, "just read or written"
+    return done.artifacts
 
 
-def _running(folder: Path) -> Path:
+def running(folder: Path) -> Path:
+    """Return the scratch folder of a step's folder."""
     return folder.with_name(folder.name + ".running")
 
 
@@ -214,13 +241,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _digest(path: Path) -> str:
-    """Return the SHA-256 (hex) of a file, or of the list of a folder's files with theirs."""
-    if path.is_dir():
-        files = sorted(each for each in path.rglob("*") if each.is_file())
-        listed = {each.relative_to(path).as_posix(): _digest(each) for each in files}
-        return hashlib.sha256(canonical_json(listed)).hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

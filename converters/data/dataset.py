@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.data.complaints import check_unreadable, refuse_empty_folders
 from converters.data.fitting import fit_audio, fit_table
 from converters.data.reader import Reader, encoded
 from converters.data.sources import UNLABELLED, Item, Source, fingerprint, sources
@@ -109,6 +110,9 @@ def _settings(recipe: Recipe) -> object:
 def _run(context: Context) -> None:
     recipe = context.recipe
     found = [(source, _choose(source, split, recipe)) for source, split in sources(recipe)]
+    for path, (_, mine) in zip((recipe.data.path, recipe.data.test_path), found, strict=False):
+        if path is not None:
+            refuse_empty_folders(recipe.resolve(path), mine)
     classes = sorted({item.label for _, mine in found for item in mine} - {""})
     if len(classes) < 2:
         raise DataError(
@@ -126,7 +130,8 @@ def _run(context: Context) -> None:
                     reader.read(opened, item)
                     bar.advance()
     reader.flush()
-    reader.check(recipe.data.max_unreadable)
+    log = context.scratch / "unreadable.log"
+    check_unreadable(reader.unreadable, total, recipe.data.max_unreadable, log, context.report)
     splits = _splits(reader, classes, recipe)
     _fit(context, reader, splits)
     _write(context, reader, classes, splits)

@@ -13,7 +13,7 @@ from converters.data.sources import Item, Source
 from converters.data.tables import Cells, check_row
 from converters.recipe import Input, TableInput
 from edgeinfer.bundle import canonical_json
-from edgeinfer.errors import DataError, InputError
+from edgeinfer.errors import InputError
 from edgeinfer.preprocess import Preprocessor
 
 
@@ -58,20 +58,6 @@ class Reader:
         """Bring what was kept to the disk."""
         if isinstance(self._into, np.memmap):
             self._into.flush()
-
-    def check(self, allowed: float) -> None:
-        """Refuse too many unreadable items.
-
-        Raises:
-            DataError: Their share is above the allowed one, or nothing could be read.
-        """
-        count = len(self.unreadable)
-        if count > allowed * self._total or not self.items:
-            raise DataError(
-                f"{count} of {self._total} items cannot be read, the first {self.unreadable[0]}",
-                expected=f"at most {allowed:.1%}",
-                next_step="mend or remove them, or raise data.max_unreadable",
-            )
 
     def _keep_cells(self, cells: Cells) -> None:
         assert isinstance(self._input, TableInput), "tables give cells"

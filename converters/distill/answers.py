@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from converters.data.class_order import check_order
 from converters.data.dataset import Examples, item_digests, load_record, load_split
 from converters.distill.compute import resolved
 from converters.distill.stored import read_stored, stored_for
@@ -75,6 +76,8 @@ def _run(context: Context) -> None:
         split: mean_of([torch.from_numpy(ask.split(split)) for ask in members]).numpy()
         for split in _PLAIN_SPLITS
     }
+    record, known = load_record(context.needs), load_split(context.needs, "validation").labels
+    check_order(known, plain["validation"].argmax(1), record.classes, "teacher")
     with context.give(PLAIN).open("wb") as file:
         np.savez(file, **plain)  # type: ignore[arg-type]
     shape = (count, len(views), classes)
@@ -158,4 +161,5 @@ ANSWERS = Step(
     (VIEWS, PLAIN),
     _settings,
     _run,
+    units=lambda recipe: float(recipe.teacher.views),
 )

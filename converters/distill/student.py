@@ -33,11 +33,16 @@ class _Built:
 
 def load_student(recipe: Recipe, classes: int, path: Path) -> nn.Module:
     """Return the trained student in evaluation mode, batch norms folded: what was exported."""
+    return folded(load_network(recipe, classes, path))
+
+
+def load_network(recipe: Recipe, classes: int, path: Path) -> nn.Module:
+    """Return the trained student as its network is written."""
     saved = torch.load(path, weights_only=True)
     network = decode(_Built, {"network": json.loads(saved["network"])}, where=path.name).network
     module = build(network, classes, recipe)
     module.load_state_dict(saved["weights"])
-    return folded(module)
+    return module
 
 
 def distilled(
@@ -97,4 +102,5 @@ STUDENT = Step(
     ("student.pt", "history.json"),
     _settings,
     _run,
+    units=lambda recipe: float(recipe.student.training.epochs),
 )

@@ -217,4 +217,11 @@ def _check(context: Context, name: str, data: bytes) -> None:
     check_classes(given.shape[1], record, "teacher")
 
 
-TEACHER = Step("teacher", ("items.npy", "splits.npz", "data.json"), (ARCHIVE, RECORD), _settings, _run)
+def _units(recipe: Recipe) -> float:
+    training = recipe.teacher.training
+    return 1.0 if training is None else float(training.epochs)
+
+
+TEACHER = Step(
+    "teacher", ("items.npy", "splits.npz", "data.json"), (ARCHIVE, RECORD), _settings, _run, units=_units
+)

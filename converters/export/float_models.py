@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import onnx
@@ -9,15 +10,18 @@ import torch
 from torch import nn
 
 from converters.data.dataset import load_record
-from converters.distill.student import load_student
+from converters.distill.folding import folded
+from converters.distill.student import load_network
+from converters.export.blame import export_error
 from converters.export.penultimate import PENULTIMATE, WithPenultimate
 from converters.quiet import logged
 from converters.recipe import LARGEST_BATCH, Recipe
 from converters.steps import Context, Step
 from edgeinfer.bundle import encode
-from edgeinfer.errors import ConversionError
 
 INPUT, OUTPUT = "input", "logits"
+# A module, the shape of its input without the batch, and where to.
+Export = Callable[[nn.Module, tuple[int, ...], Path], None]
 
 
 def export_onnx(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
@@ -79,25 +83,42 @@ def _settings(recipe: Recipe) -> object:
     }
 
 
+def export_each(
+    module: nn.Module, written: nn.Module, shape: tuple[int, ...], files: Mapping[Path, Export], log: Path
+) -> Iterator[Path]:
+    """Write a module in several formats and give each file when it is there.
+
+    Args:
+        module: What is exported: in evaluation mode, batch norms folded.
+        written: The same as its maker wrote it, for messages.
+        shape: Of an input, without the batch.
+        files: How to write each file.
+        log: Where the exporters' own words go.
+
+    Raises:
+        ConversionError: An operator has no form in that format; names the module and the line that use it.
+    """
+    for path, export in files.items():
+        try:
+            with logged(log):
+                export(module, shape, path)
+        except Exception as error:  # the exporters raise whatever their passes raise
+            raise export_error(path.name, error, written.eval(), torch.zeros(2, *shape), log) from error
+        yield path
+
+
 def _run(context: Context) -> None:
     recipe = context.recipe
     classes = len(load_record(context.needs).classes)
-    module = load_student(recipe, classes, context.needs["student.pt"])
-    shape = recipe.input.shape
+    written = load_network(recipe, classes, context.needs["student.pt"])
+    module, shape = folded(written), recipe.input.shape
     if recipe.drift.projections:
         module = WithPenultimate(module, shape)
+    files = {context.give("fp32.onnx"): export_onnx, context.give("fp32.tflite"): export_tflite}
     log = context.scratch / "export.log"
-    with context.report.bar("exporting", 2) as bar:
-        for export, name in ((export_onnx, "fp32.onnx"), (export_tflite, "fp32.tflite")):
-            try:
-                with logged(log):
-                    export(module, shape, context.give(name))
-            except Exception as error:  # the exporters raise whatever their passes raise
-                raise ConversionError(
-                    f"exporting the student as {name} failed ({error})",
-                    next_step=f"the whole story is in {log}",
-                ) from error
-            bar.advance(note=name)
+    with context.report.bar("exporting", len(files)) as bar:
+        for path in export_each(module, written, shape, files, log):
+            bar.advance(note=path.name)
 
 
 EXPORT = Step("export", ("data.json", "student.pt"), ("fp32.onnx", "fp32.tflite"), _settings, _run)

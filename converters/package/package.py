@@ -21,8 +21,9 @@ from converters.recipe import Recipe
 from converters.report.step import SHIPPED_PAGE
 from converters.steps import Context, Step
 from converters.tools import tool_versions
+from converters.verify.answers import variant_outputs
 from converters.verify.confidence import load_fitted
-from converters.verify.figures import Figures, load_figures, variant_outputs
+from converters.verify.figures import Figures, load_figures
 from edgeinfer.bundle import (
     BlobSet,
     Confusion,
@@ -46,15 +47,24 @@ _REPORTS = {
     "report.json": ("report.json", "application/json"),
     "report.html": (SHIPPED_PAGE, "text/html"),
 }
-_NOT_DETERMINISTIC = {
-    "variants.*.latency": "a time measured on a shared machine",
-    "variants.*.memory_bytes": "a growth of resident memory",
-}
 
-_TYPES_CHOSEN = {
-    "variants": "the integer types of an ONNX file are others than the recipe's first where a measurement "
-    "found them faster by a tenth"
-}
+
+def not_deterministic(recipe: Recipe) -> dict[str, str]:
+    """Return the fields of the manifest that may differ between two runs of a recipe, with the reason."""
+    fields = {
+        "variants.*.latency": "a time measured on a shared machine",
+        "variants.*.memory_bytes": "a growth of resident memory",
+        "documents.*.blob": "the reports show those",
+    }
+    if len(recipe.quantize.onnx_types) > 1:
+        fields["variants"] = (
+            "the integer types of an ONNX file are others than the recipe's first where a measurement "
+            "found them faster by a tenth"
+        )
+    budget = recipe.student.budget
+    if budget is not None and budget.max_latency_ms is not None:
+        fields["variants"] = "the student was chosen by such times"
+    return fields
 
 
 def _run(context: Context) -> None:
@@ -138,7 +148,6 @@ def _measured(
 
 
 def _lineage(recipe: Recipe, record: DataRecord, teacher: str) -> Lineage:
-    chosen = _TYPES_CHOSEN if len(recipe.quantize.onnx_types) > 1 else {}
     return Lineage(
         teacher_sha256=teacher,
         data_sha256=record.sha256,
@@ -146,7 +155,7 @@ def _lineage(recipe: Recipe, record: DataRecord, teacher: str) -> Lineage:
         recipe_sha256=recipe.digest(),
         seed=recipe.seed,
         tools=tool_versions(),
-        not_deterministic=_NOT_DETERMINISTIC | chosen,
+        not_deterministic=not_deterministic(recipe),
     )
 
 

@@ -7,13 +7,13 @@ import re
 from converters.recipe.data import Data
 from converters.recipe.input import Input
 from converters.recipe.input_rules import check_augment, check_input
-from converters.recipe.limits import Quantize
+from converters.recipe.limits import Gates, Quantize
 from converters.recipe.model_rules import check_student, check_teacher
 from converters.recipe.profile_rules import check_profile
 from converters.recipe.quantization_rules import check_variants
 from converters.recipe.recipe import Recipe
 from converters.recipe.require import require
-from edgeinfer.bundle import NAME_PATTERN
+from edgeinfer.bundle import NAME_PATTERN, encode
 
 # By source of the data: the kinds of input that it can feed.
 _KINDS = {"digits": ("image",), "folder": ("image", "audio"), "csv": ("table",)}
@@ -30,6 +30,7 @@ def check_recipe(recipe: Recipe) -> None:
     require(recipe.top > 0, "top", recipe.top, "1 or more")
     require(0 <= recipe.seed < 2**31, "seed", recipe.seed, f"0 to {2**31 - 1}")
     _check_quantize(recipe.quantize)
+    _check_gates(recipe.gates)
     _check_data(recipe.data, recipe.input)
     check_input(recipe.input)
     check_augment(recipe.augment, recipe.input)
@@ -50,6 +51,14 @@ def _check_quantize(quantize: Quantize) -> None:
     require(
         layers == "auto" or not isinstance(layers, str), "quantize.float_layers", layers, "'auto' or a list"
     )
+
+
+def _check_gates(gates: Gates) -> None:
+    for name, value in encode(gates).items():
+        if name in ("max_bytes", "max_latency_us", "max_latency_ratio"):
+            require(value > 0, f"gates.{name}", value, "above 0")
+        else:
+            require(0 <= value <= 1, f"gates.{name}", value, "a share, 0 to 1")
 
 
 def _check_data(data: Data, input_: Input) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
+_MOST_ITEMS = 1e9
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,27 @@ def needed_items(difference: float, disagreement: float, *, power: float = 0.8) 
     at_risk = float(norm.ppf((1 + CONFIDENCE) / 2)) * math.sqrt(disagreement)
     wanted = float(norm.ppf(power)) * math.sqrt(disagreement - d * d)
     return math.ceil(((at_risk + wanted) / d) ** 2)
+
+
+def items_for_bound(seen: Paired, limit: float) -> int | None:
+    """Return how many items would bring `upper_bound` down to a limit, were the rates those seen.
+
+    Returns:
+        About that many, to two digits; None where no number does, because the difference itself is not
+        below the limit, or none below a thousand million.
+    """
+    if seen.difference >= limit:
+        return None
+    items = float(seen.n)
+    while items < _MOST_ITEMS:
+        scale = items / seen.n
+        _, upper = score_interval(
+            round(seen.first_only * scale), round(seen.second_only * scale), round(items), 2 * CONFIDENCE - 1
+        )
+        if upper <= limit:
+            return int(float(f"{items:.1e}"))
+        items *= 1.1
+    return None
 
 
 def _check(first_only: int, second_only: int, n: int) -> None:

@@ -32,7 +32,7 @@ def small() -> Recipe:
         quantize=Quantize(
             variants=("int8", "fp16"), qat=Qat(epochs=3), onnx_types=("U8S8",), sensitivity_items=20
         ),
-        gates=Gates(max_int8_drop=1.0, min_parity=0.9),
+        gates=Gates(max_int8_drop=1.0, min_parity=0.9, min_int8_parity=0.0, min_int8_agreement=0.0),
     )
 
 

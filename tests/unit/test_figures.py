@@ -1,4 +1,4 @@
-"""Wilson intervals, gates, calibration, distillation: against their formulas."""
+"""Wilson intervals, answers, calibration, distillation: against their formulas."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from converters.recipe import Gates
+from converters.export.artifacts import Artifact
+from converters.verify.answers import Answers, label_columns, load_answers, write_answers
 from converters.verify.confidence import expected_calibration_error, fit_temperature, negative_log_likelihood
-from converters.verify.figures import Figures, Reference, VariantFigures, proportion
-from converters.verify.gate import judge
-from edgeinfer.bundle import Latency, Proportion
+from converters.verify.figures import Agreement, int8_agreements, proportion, variant_figures
+from converters.verify.timing import Timing
+from edgeinfer.bundle import Latency
+from edgeinfer.errors import ConversionError
 
 
 @pytest.mark.parametrize(("hits", "total"), [(0, 10), (10, 10), (589, 599), (50, 100)])
@@ -24,53 +26,58 @@ def test_the_interval_is_wilson_s(hits, total):
     assert (got.low, got.high) == pytest.approx((max(0, centre - half), min(1, centre + half)), abs=1e-9)
 
 
-def variant(
-    name: str, precision: str, *, accuracy: float = 0.98, parity: float = 1.0, size: int = 10
-) -> VariantFigures:
-    share = Proportion(accuracy, 0, 1, 100, "test")
-    latency = Latency(1.0, "e 1", 1, "m")
-    return VariantFigures(name, precision, "e 1", size, share, share, parity, 0.0, 1.0, latency, 1.0)
-
-
-def figures(*variants: VariantFigures) -> Figures:
-    share = Proportion(0.98, 0, 1, 100, "test")
-    return Figures(share, 100, share, 5, variants, 1.0)
-
-
-def missed(given: Figures, **gates: object) -> list[tuple[str, str, float]]:
-    return [
-        (each.gate, each.subject, each.measured) for each in judge(given, Gates(**gates)) if not each.passed
-    ]
-
-
-def test_limits_that_are_kept_pass():
-    assert not missed(figures(variant("f", "fp32"), variant("i", "int8")), min_accuracy=0.98, max_bytes=10)
-
-
-def test_every_limit_that_is_missed_is_told_with_its_figure():
-    given = figures(variant("f", "fp32", parity=0.999), variant("i", "int8", accuracy=0.97, size=11))
-    assert missed(given, min_accuracy=0.975, min_agreement=0.975, max_bytes=10) == [
-        ("min_parity", "f", 0.999),
-        ("min_accuracy", "i", 0.97),
-        ("min_agreement", "i", 0.97),
-        ("max_int8_drop", "i", pytest.approx(0.01)),
-        ("max_bytes", "i", 11),
-    ]
-
-
-def test_an_int8_variant_that_gains_passes():
-    assert not missed(figures(variant("i", "int8", accuracy=0.99)))
-
-
-def test_comparing_logits():
+def answers(**variants: np.ndarray) -> Answers:
     student = np.array([[2.0, 1.0], [0.0, 3.0], [5.0, 1.0]], np.float32)
+    teacher = np.array([[9.0, 0.0], [9.0, 0.0], [9.0, 0.0]], np.float32)
+    return Answers(np.array([0, 1, 1]), teacher, student, variants)
+
+
+def test_figures_of_a_variant_follow_from_the_answers():
     given = np.array([[1.5, 1.0], [2.0, 1.0], [5.0, 1.0]], np.float32)
-    reference = Reference(np.array([0, 1, 1]), np.array([0, 0, 0]), student)
-    compared = reference.compare(given)
-    assert compared["accuracy"].value == pytest.approx(1 / 3)
-    assert compared["agreement"].value == 1.0
-    assert compared["parity"] == pytest.approx(2 / 3)
-    assert (compared["largest_difference"], compared["logit_range"]) == (2.0, 4.0)
+    timing = Timing("f", Latency(7.0, "e 1", 1, "m"), 8.0, 1.0)
+    got = variant_figures(
+        Artifact("f", "f.onnx", "onnx", "fp32", "onnxruntime"), 10, answers(f=given), timing
+    )
+    assert got.accuracy.value == pytest.approx(1 / 3)
+    assert got.agreement.value == 1.0
+    assert got.parity == pytest.approx(2 / 3)
+    assert (got.largest_difference, got.logit_range) == (2.0, 4.0)
+    assert (got.drop.first_only, got.drop.second_only, got.drop.difference) == (1, 0, pytest.approx(1 / 3))
+    assert (got.teacher_drop.first_only, got.teacher_drop.second_only) == (0, 0)
+    assert (got.latency.p50_us, got.bytes) == (7.0, 10)
+
+
+def test_only_files_of_the_same_ranges_must_agree():
+    one, other = (
+        np.array([[1, 0], [1, 0], [1, 0]], np.float32),
+        np.array([[1, 0], [0, 1], [1, 0]], np.float32),
+    )
+    artifacts = [
+        Artifact("o", "o", "onnx", "int8", "onnxruntime", "static"),
+        Artifact("t", "t", "tflite", "int8", "litert", "static"),
+        Artifact("w", "w", "tflite", "int8", "litert", "weight-only"),
+        Artifact("f", "f", "tflite", "fp32", "litert"),
+    ]
+    given = answers(o=one, t=other, w=one, f=one)
+    assert int8_agreements(artifacts, given) == (Agreement("o", "t", pytest.approx(2 / 3)),)
+
+
+def test_answers_come_back_as_they_were_written(tmp_path):
+    written = answers(**{"onnx-int8": np.eye(3, 2, dtype=np.float32)})
+    for name in ("a.npz", "b.npz"):
+        write_answers(tmp_path / name, written)
+    read = load_answers(tmp_path / "a.npz")
+    assert list(read.variants) == ["onnx-int8"]
+    assert read.hits(read.variants["onnx-int8"]).tolist() == [True, True, False]
+    for name in ("labels", "teacher", "student"):
+        assert np.array_equal(getattr(read, name), getattr(written, name))
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_columns_are_found_by_name():
+    assert label_columns(["b", "c", "a"], ["a", "b", "c"]) == [2, 0, 1]
+    with pytest.raises(ConversionError, match="background"):
+        label_columns(["background", "a", "b"], ["a", "b", "c"])
 
 
 def overconfident(temperature: float) -> tuple[np.ndarray, np.ndarray]:

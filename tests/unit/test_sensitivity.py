@@ -18,7 +18,8 @@ from converters.quantize.ranges import Held, collect_ranges
 from converters.quantize.sensitivity import Kept, OnnxTrial, divergence, explore
 from converters.quiet import logged
 from converters.recipe import Quantize, check_recipe
-from converters.verify.figures import _int8_agreement
+from converters.verify.answers import Answers
+from converters.verify.figures import int8_agreements
 from edgeinfer.errors import ConversionError, RecipeError
 
 ROOT = Path(__file__).parents[2]
@@ -224,7 +225,8 @@ def test_the_list_of_model_files_round_trips_and_pairs_what_must_agree(tmp_path)
     assert load_artifacts(tmp_path) == artifacts
     assert artifacts[0].float_layers == ("y",)
     assert [(one.id, other.id) for one, other in static_pairs(artifacts)] == [("onnx-mixed", "tflite-mixed")]
-    named = {each.id: np.array([1, 2, 3, 4]) for each in artifacts}
-    named["tflite-mixed"] = np.array([1, 2, 3, 0])
-    assert _int8_agreement(artifacts, named) == 0.75
-    assert _int8_agreement(artifacts[2:], named) is None
+    named = {each.id: np.array([1, 2, 3, 4]) for each in artifacts} | {"tflite-mixed": np.array([1, 2, 3, 0])}
+    logits = {name: np.eye(5, dtype=np.float32)[classes] for name, classes in named.items()}
+    answers = Answers(np.zeros(4, np.int64), logits["tflite-mixed"], logits["tflite-mixed"], logits)
+    assert [each.share for each in int8_agreements(artifacts, answers)] == [0.75]
+    assert int8_agreements(artifacts[2:], answers) == ()

@@ -105,7 +105,7 @@ def test_unreadable_pictures_are_listed_and_too_many_stop_the_run(tmp_path):
         write(tmp_path / "pictures" / "ab"[value % 2] / f"{value}.png", value)
     (tmp_path / "pictures/a/broken.png").write_bytes(b"no picture")
     with pytest.raises(
-        DataError, match=r"1 of 21 items cannot be read, the first a/broken\.png: .*at most 1\.0%"
+        DataError, match=r"1 of 21 items cannot be read: a/broken\.png: expected at most 1\.0%, found 4\.8%"
     ):
         run_data(tmp_path)
     _, record = run_data(tmp_path, max_unreadable=0.1, validation=0.3, test=0.3)

@@ -31,8 +31,14 @@ class Counted:
         self.runs.append("second")
         context.give("b.txt").write_text(context.needs["a.txt"].read_text() + f" top {context.recipe.top}")
 
-    def run(self, work: Path, tools: dict[str, str] | None = None, **changes: object) -> str:
-        files = run_steps(self.steps, replace(RECIPE, **changes), work, Quiet(), tools or {})
+    def run(
+        self,
+        work: Path,
+        tools: dict[str, str] | None = None,
+        from_step: str | None = None,
+        **changes: object,
+    ) -> str:
+        files = run_steps(self.steps, replace(RECIPE, **changes), work, Quiet(), tools or {}, from_step)
         return files["b.txt"].read_text()
 
 
@@ -88,6 +94,25 @@ def test_a_folder_is_an_artifact_of_all_its_files(tmp_path, harm):
     run_steps(steps, RECIPE, tmp_path, Quiet(), {})
     assert len(runs) == (1 if harm == "none" else 2)
     assert [path.name for path in files["models"].rglob("*.txt")] == ["a.txt"]
+
+
+@pytest.mark.parametrize(("name", "again"), [("first", ["first", "second"]), ("second", ["second"])])
+def test_from_a_step_on_everything_is_done_again(tmp_path, name, again):
+    counted = Counted()
+    counted.run(tmp_path)
+    (tmp_path / "second.running").mkdir()
+    counted.run(tmp_path, from_step=name)
+    assert counted.runs[2:] == again
+    counted.run(tmp_path)
+    assert counted.runs[2:] == again, "and then it is up to date"
+
+
+def test_a_step_that_there_is_not_names_those_that_there_are(tmp_path):
+    with pytest.raises(
+        ConversionError, match=r"one of first, second, found 'secnd'; did you mean 'second'\?"
+    ):
+        Counted().run(tmp_path / "work", from_step="secnd")
+    assert not (tmp_path / "work").exists(), "refused before anything is written"
 
 
 def test_scratch_is_kept_for_the_same_key_and_dropped_for_another(tmp_path):

@@ -1,0 +1,74 @@
+"""What is wrong with a collection as a whole: class folders without items, and items that cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from converters.data.sources import Item
+from converters.progress import Reporter
+from edgeinfer.errors import DataError
+
+_SHOWN = 5
+
+
+def refuse_empty_folders(root: Path, items: Iterable[Item]) -> None:
+    """Refuse a folder among the class folders that holds no item: a class would be missing unnoticed.
+
+    Args:
+        root: The collection; nothing is looked for in a zip file, which seldom holds empty folders.
+        items: Its items, named from there.
+
+    Raises:
+        DataError: There is one.
+    """
+    if not root.is_dir():
+        return
+    full = {PurePosixPath(item.name).parts[: _depth(item) + 1] for item in items}
+    for above in sorted({parts[:-1] for parts in full}):
+        beside = sorted(path for path in root.joinpath(*above).iterdir() if path.is_dir())
+        shown = [path.name for path in beside if not path.name.startswith((".", "__MACOSX"))]
+        if empty := [name for name in shown if (*above, name) not in full]:
+            raise DataError(
+                f"class folder {'/'.join((*above, empty[0]))} of {root} holds nothing that can be read",
+                found=f"{len(empty)} such of {len(shown)} folders",
+                expected="items in every class folder",
+                next_step="fill it, or move it elsewhere",
+            )
+
+
+def _depth(item: Item) -> int:
+    parts = PurePosixPath(item.name).parts
+    return max(at for at, part in enumerate(parts[:-1]) if part == item.label)
+
+
+def check_unreadable(
+    unreadable: Sequence[str], total: int, allowed: float, log: Path, report: Reporter
+) -> None:
+    """List the items that cannot be read, and refuse too many.
+
+    Args:
+        unreadable: A line each: the item's name and what is wrong with it.
+        total: Items in all.
+        allowed: Share of them that may be unreadable.
+        log: Receives every line.
+        report: Is told how many there are.
+
+    Raises:
+        DataError: There are more.
+    """
+    if not unreadable:
+        return
+    log.write_text("".join(f"{line}\n" for line in unreadable), encoding="utf-8")
+    share = len(unreadable) / total
+    if share > allowed:
+        names = ", ".join(line.split(": ")[0] for line in unreadable[:_SHOWN])
+        raise DataError(
+            f"{len(unreadable)} of {total} items cannot be read: {names}{' ...' if len(unreadable) > _SHOWN else ''}",
+            found=f"{share:.1%}",
+            expected=f"at most {allowed:.1%}",
+            next_step=f"mend or remove them, or raise data.max_unreadable; {log} has them all, each with its reason",
+        )
+    report.note(
+        f"{len(unreadable)} of {total} items cannot be read; they are left out and listed in {log.name}"
+    )
