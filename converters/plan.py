@@ -50,6 +50,7 @@ def plan_steps(
     order = [step.name for step in steps]
     digests: dict[str, str] = {}
     makers: dict[str, str] = {}
+    have: dict[str, Path] = {}
     planned = []
     for step in steps:
         folder, resumes, known = work / step.name, False, None
@@ -59,14 +60,18 @@ def plan_steps(
             reasons = [f"follows {max(awaited, key=order.index)}"]
         else:
             depends = depends_on(step, recipe, digests, tools)
-            known = whole_artifacts(folder, depends, step.gives)
-            known = known or whole_artifacts(running(folder), depends, step.gives)
+            places = (folder, running(folder))
+            wholes = {place: whole_artifacts(place, depends, step.gives) for place in places}
+            place, known = next(((at, whole) for at, whole in wholes.items() if whole), (folder, None))
+            have.update({name: place / name for name in step.gives})
             reasons = [] if known else _reasons(folder, step, depends)
             resumes = not known and _interrupted(folder, depends)
         if known is None:
             makers.update(dict.fromkeys(step.gives, step.name))
         else:
             digests.update(known)
+            if step.refine is not None:
+                recipe = step.refine(recipe, have)
         planned.append(Planned(step.name, tuple(reasons), resumes, *_estimated(folder, step, recipe)))
     return tuple(planned)
 

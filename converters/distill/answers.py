@@ -7,7 +7,7 @@ teacher the same question finds them, and a killed run goes on with the next vie
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from converters.data.class_order import check_order
-from converters.data.dataset import Examples, item_digests, load_record, load_split
+from converters.data.dataset import Examples, item_digests, load_record, load_split, load_unlabelled
+from converters.data.sources import UNLABELLED
 from converters.distill.compute import resolved
 from converters.distill.stored import read_stored, stored_for
 from converters.distill.teacher import ARCHIVE, RECORD, load_members, load_teacher_record
@@ -37,10 +38,20 @@ _BATCH = 256
 
 
 def training_views(context: Context) -> Views:
-    """Return the views of the training split that teacher and student share."""
+    """Return the views of the training split, and of unlabelled items behind it, that teacher and student share."""
     recipe, training = context.recipe, load_split(context.needs, "train")
+    unlabelled = load_unlabelled(context.needs)
+    items, labels = training.items, training.labels
+    if len(unlabelled.labels):
+        items = np.concatenate([items, unlabelled.items])
+        labels = np.concatenate([labels, unlabelled.labels])
     blend = Blend(recipe.student.mixup, recipe.student.cutmix)
-    return Views(training.items, training.labels, recipe.augment, blend, recipe.seed)
+    return Views(items, labels, recipe.augment, blend, recipe.seed)
+
+
+def _training_digests(needs: Mapping[str, Path]) -> list[str]:
+    """Return the digests of what is in the views, in the order of their rows."""
+    return item_digests(needs, "train") + item_digests(needs, UNLABELLED)
 
 
 def load_views(path: Path) -> torch.Tensor:
@@ -117,7 +128,8 @@ class _Stored:
         return stored_for(self._stored, item_digests(self._context.needs, name), name)
 
     def view(self, views: Views, number: int) -> NDArray[np.float32]:
-        return self.split("train")[views.rows(number)]
+        digests = _training_digests(self._context.needs)
+        return stored_for(self._stored, digests, "training")[views.rows(number)]
 
 
 def _member(context: Context, name: str, data: bytes) -> _Asked | _Stored:
@@ -139,7 +151,7 @@ def _cached(context: Context, view: int, answer: Callable[[], NDArray[np.float32
     """Return a view's answers from the cache, or ask for them and keep them there."""
     asked = {
         "teacher": load_teacher_record(context.needs[RECORD]).sha256,
-        "items": item_digests(context.needs, "train"),
+        "items": _training_digests(context.needs),
         "settings": {**_settings(context.recipe), "views": view},  # type: ignore[dict-item]
     }
     key = hashlib.sha256(canonical_json(asked)).hexdigest()

@@ -46,6 +46,8 @@ def export_onnx(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
     assert program is not None, "dynamo=True returns a program"
     model = program.model_proto
     _strip(model)
+    if isinstance(module, WithPenultimate):
+        _unwrap(model.graph)
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
@@ -57,6 +59,15 @@ def _strip(model: onnx.ModelProto) -> None:
         part.ClearField("doc_string")
         part.ClearField("metadata_props")
     graph.ClearField("value_info")
+
+
+def _unwrap(graph: onnx.GraphProto) -> None:
+    """Give weights the names that they have in the student: layers are known to people by them."""
+    own = {each.name: each.name.removeprefix(WithPenultimate.PREFIX) for each in graph.initializer}
+    for initializer in graph.initializer:
+        initializer.name = own[initializer.name]
+    for node in graph.node:
+        node.input[:] = [own.get(name, name) for name in node.input]
 
 
 def export_tflite(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:

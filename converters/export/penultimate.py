@@ -31,6 +31,9 @@ class WithPenultimate(nn.Module):
         ConversionError: Its answer does not come from a linear layer.
     """
 
+    # Of the names of everything inside.
+    PREFIX = "module."
+
     def __init__(self, module: nn.Module, shape: Sequence[int]) -> None:
         super().__init__()
         self.module = module

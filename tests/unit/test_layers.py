@@ -242,7 +242,7 @@ def test_asking_for_layers_does_not_change_the_answer(made, tmp_path):
 
     pairs = made.quantized(tmp_path)
     plain = onnxruntime.InferenceSession(str(tmp_path / "int8.onnx"), providers=["CPUExecutionProvider"]).run(
-        None, {"image": made.items}
+        None, {"input": made.items}
     )[0]
     seen = list(pairs["onnx"].observe(made.items))
     assert np.array_equal(seen[-1].given, plain)

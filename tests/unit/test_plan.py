@@ -28,7 +28,7 @@ def make(name: str) -> Step:
     needs = {"one": (), "two": ("one.txt",), "three": ("two.txt",), "other": ()}[name]
     settings = {"one": lambda recipe: {"seed": recipe.seed}, "two": lambda recipe: {"top": recipe.top}}
     return Step(
-        name, needs, (f"{name}.txt",), settings.get(name, lambda _: {}), run, lambda recipe: recipe.top
+        name, needs, (f"{name}.txt",), settings.get(name, lambda _: {}), run, units=lambda recipe: recipe.top
     )
 
 
@@ -146,3 +146,13 @@ def test_long_values_are_cut_and_inner_places_named():
     assert told.startswith('a.use "xxx')
     assert len(told) < 100
     assert json.dumps("x" * 99) not in told
+
+
+def test_what_a_step_fitted_is_known_to_the_plan_of_those_after_it(tmp_path):
+    def refine(recipe, have):
+        return replace(recipe, top=int(have["one.txt"].read_text().split()[0]) + 7)
+
+    first, second, *_ = STEPS
+    steps = [replace(first, refine=refine), replace(second, settings=lambda recipe: {"top": recipe.top})]
+    run_steps(steps, RECIPE, tmp_path / "work", Quiet(), TOOLS)
+    assert not any(each.runs for each in plan_steps(steps, RECIPE, tmp_path / "work", TOOLS))

@@ -30,6 +30,7 @@ from converters.verify.confidence import Fitted
 from converters.verify.figures import Figures, VariantFigures
 from converters.verify.gate import judge
 from converters.verify.layers import LayerFigures, LayerRow, Layers
+from converters.verify.paired import pair_hits
 from converters.verify.proportion import proportion
 from edgeinfer.bundle import Calibration, Latency
 
@@ -65,6 +66,7 @@ def figures(given: Answers) -> Figures:
         variants.append(
             VariantFigures(
                 id=name,
+                format=name.split("-")[0],
                 precision=name.split("-")[1],
                 engine="engine 1.0",
                 bytes=20_000 + 1000 * len(variants),
@@ -73,12 +75,15 @@ def figures(given: Answers) -> Figures:
                 parity=float((named == student).mean()),
                 largest_difference=float(np.abs(own - given.student).max()),
                 logit_range=10.0,
+                drop=pair_hits(student == given.labels, named == given.labels),
+                teacher_drop=pair_hits(teacher == given.labels, named == given.labels),
                 latency=Latency(12.5 * (len(variants) + 1), "engine 1.0", 1, "a machine"),
                 load_ms=1.0,
             )
         )
     accuracies = proportion(teacher == given.labels), proportion(student == given.labels)
-    return Figures(accuracies[0], 100_000, accuracies[1], 5_000, tuple(variants), 0.999)
+    drop = pair_hits(teacher == given.labels, student == given.labels)
+    return Figures(accuracies[0], 100_000, accuracies[1], 5_000, drop, 10.0, tuple(variants))
 
 
 def layers(count: int = 20) -> Layers:

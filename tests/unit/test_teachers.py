@@ -249,3 +249,28 @@ def test_a_record_names_every_member_by_digest(tmp_path):
     assert [each["file"] for each in record["members"]] == ["0.pt2", "1.pt2"]
     assert record["members"][0]["sha256"] == record["members"][1]["sha256"]
     assert len(load_record(files).classes) == 10
+
+
+def test_unlabelled_pictures_are_learned_from_by_the_teacher_s_answers_alone(tmp_path):
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    for at in range(24):
+        folder = ("labelled/a", "labelled/b", "more")[at % 3]
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        pixels = generator.integers(0, 256, (8, 8), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / folder / f"{at}.png")
+    exported(Tilted(classes=2), tmp_path / "teacher.pt2")
+    data = Data("folder", path="labelled", unlabelled="more", validation=0.25, test=0.25)
+    asked = replace(recipe(Teacher(path="teacher.pt2", views=2), tmp_path), data=data)
+    files = run(asked, tmp_path / "work")
+    views = training_views_of(asked, files)
+    labelled = len(load_split(files, "train").labels)
+    assert len(views) == labelled + 8
+    assert sorted(views.labels[labelled:]) == [-1] * 8
+    assert load_views(files[VIEWS]).shape == (2, labelled + 8, 2)
+    rows = views.rows(1)
+    tensors = Preprocessor(asked.input.steps()).tensors(views.items[rows])
+    with torch.no_grad():
+        wanted = Tilted(classes=2).eval()(torch.from_numpy(tensors))
+    torch.testing.assert_close(load_views(files[VIEWS])[1], wanted, rtol=1e-4, atol=1e-4)
