@@ -114,6 +114,9 @@ def _check_budget(budget: Budget, input_: Input) -> None:
         require(
             not isinstance(family, FactoryNetwork), where, "a factory", "a network whose width can be scaled"
         )
+    shares = budget.shares
+    good = bool(shares) and all(0.01 <= share <= 1 for share in shares)
+    require(good, "student.budget.shares", list(shares), "shares of 0.01 to 1")
     require(0 < budget.trials <= 1000, "student.budget.trials", budget.trials, "1 to 1000")
     epochs = budget.trial_epochs
     require(0 < epochs <= 100_000, "student.budget.trial_epochs", epochs, "1 to 100000")

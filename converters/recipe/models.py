@@ -128,6 +128,7 @@ class Budget:
         families: Networks to scale: their widths are multiplied; every entry is another depth or kind.
         trial_epochs: Epochs of each trial.
         trials: Most candidates that are trained.
+        shares: Shares of the limits that each family is scaled to: more than one show what size buys.
     """
 
     families: tuple[Network, ...]
@@ -135,6 +136,7 @@ class Budget:
     max_latency_ms: float | None = None
     trial_epochs: int = 8
     trials: int = 6
+    shares: tuple[float, ...] = (1.0,)
 
 
 @dataclass(frozen=True)

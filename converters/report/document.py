@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from converters.data.dataset import DataRecord
+from converters.distill.architecture import Candidate
 from converters.distill.training import Epoch
 from converters.quantize.integer_types import TypeFigures
 from converters.quantize.sensitivity import Sensitivity
@@ -37,6 +38,7 @@ class Report:
         histories: Epochs of each training, by what was trained.
         sensitivity: What layers kept in float regain, where that was measured.
         integer_types: Choices of integer types for ONNX that were tried.
+        candidates: Students that were measured to choose one, if it was not named.
     """
 
     recipe: Recipe
@@ -51,6 +53,7 @@ class Report:
     histories: Mapping[str, tuple[Epoch, ...]] = field(default_factory=dict)
     sensitivity: Sensitivity | None = None
     integer_types: tuple[TypeFigures, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
 
     @property
     def shipped(self) -> VariantFigures:

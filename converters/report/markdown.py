@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from converters.report.document import Report, decibels, headline
+from converters.report.document import Report, decibels, headline, percent
+from converters.report.frontier import described, trained
 from converters.report.quantization import quantization_section
 from converters.verify.figures import VariantFigures
 from converters.verify.proportion import shown
@@ -12,7 +13,7 @@ _WORST_CLASSES = 10
 
 def markdown(report: Report) -> bytes:
     """Return a report as Markdown."""
-    parts = (_head, _variants, _limits, _layers, _quantization, _classes, _confidence, _origin)
+    parts = (_head, _variants, _limits, _layers, _quantization, _candidates, _classes, _confidence, _origin)
     texts = [part(report) for part in parts]
     return ("\n\n".join(text for text in texts if text) + "\n").encode()
 
@@ -51,6 +52,22 @@ def _variants(report: Report) -> str:
         "calibrating; intervals are Wilson's. One run is the median of many with batch 1 and one thread on "
         f"{figures.variants[0].latency.machine}.{agreement}",
     ]
+    return "\n".join(rows)
+
+
+def _candidates(report: Report) -> str:
+    if not report.candidates:
+        return ""
+    rows = [
+        "## How the student was chosen",
+        "",
+        "| network | validation | parameters | ONNX bytes | TFLite bytes | one run |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for each in trained(report.candidates):
+        cost, accuracy = each.cost, percent(each.validation or 0.0)
+        cells = (described(each.network), accuracy, f"{cost.parameters:,}", f"{cost.onnx_bytes:,}")
+        rows.append(row(*cells, f"{cost.tflite_bytes:,}", f"{cost.latency_us:.0f} us"))
     return "\n".join(rows)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from converters.report import charts
+from converters.report import charts, frontier
 from converters.report.document import Report, decibels, headline, percent
 from converters.report.rows_chart import legend
 from converters.report.svg import shortened
@@ -47,6 +47,9 @@ def page(report: Report, items: Mapping[int, str]) -> bytes:
         items=items,
         style=(_HERE / "page.css").read_text(),
         charts=charts,
+        frontier=frontier,
+        candidates=frontier.trained(report.candidates),
+        described=frontier.described,
         layer_legend=legend(drawn),
         class_legend=legend((report.mistakes.shipped, "teacher", "student, PyTorch")),
         confidence_legend=legend(("as trained", "with the temperature")),

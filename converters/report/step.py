@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from converters.data.dataset import load_record, load_split
+from converters.distill.architecture import ARCHITECTURE, load_architecture
 from converters.distill.training import Epoch
 from converters.export.artifacts import MODELS, load_artifacts
 from converters.quantize.integer_types import INTEGER_TYPES, load_types
@@ -75,6 +76,7 @@ def gather(recipe: Recipe, files: Mapping[str, Path]) -> Report:
         },
         sensitivity=load_sensitivity(files[SENSITIVITY]) if SENSITIVITY in files else None,
         integer_types=load_types(files[INTEGER_TYPES]) if INTEGER_TYPES in files else (),
+        candidates=load_architecture(files[ARCHITECTURE]).candidates if ARCHITECTURE in files else (),
     )
 
 
@@ -107,7 +109,9 @@ def report_step(available: Collection[str]) -> Step:
     Args:
         available: Artifacts that earlier steps give; those it can show are among its needs.
     """
-    shown = tuple(name for name in (*_HISTORIES, SENSITIVITY, INTEGER_TYPES) if name in available)
+    shown = tuple(
+        name for name in (*_HISTORIES, SENSITIVITY, INTEGER_TYPES, ARCHITECTURE) if name in available
+    )
     return Step(
         "report",
         (*_NEEDS, *shown),

@@ -6,12 +6,13 @@ and timed until the widest of each family that fits is known. Only those are tra
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 
 import torch
 
@@ -75,6 +76,15 @@ def ladder(family: Network) -> list[Network]:
     return list(dict.fromkeys(widths))
 
 
+def _scaled_limits(budget: Budget, share: float) -> Budget:
+    most, slow = budget.max_bytes, budget.max_latency_ms
+    return replace(
+        budget,
+        max_bytes=None if most is None else round(most * share),
+        max_latency_ms=None if slow is None else slow * share,
+    )
+
+
 def widest_fitting(
     networks: Sequence[Network], cost: Callable[[Network], Cost], budget: Budget
 ) -> list[Candidate]:
@@ -130,9 +140,12 @@ def _run(context: Context) -> None:
         assert student.network is not None, "check_recipe"
         found = Architecture(student.network)
     else:
-        most = sum(len(ladder(family)).bit_length() for family in student.budget.families)
+        families = len(student.budget.shares) * student.budget.families
+        most = sum(len(ladder(family)).bit_length() for family in families)
         with context.report.bar("measuring students", most) as bar:
-            found = choose(student.budget, partial(_cost, context, bar), partial(_tried, context))
+            found = choose(
+                student.budget, functools.partial(_cost, context, bar), functools.partial(_tried, context)
+            )
     context.give(ARCHITECTURE).write_text(json.dumps(encode(found), indent=2))
 
 
@@ -151,16 +164,20 @@ def choose(
     """
     measured: list[Candidate] = []
     fitting: list[Candidate] = []
-    for family in budget.families:
-        tried = widest_fitting(ladder(family), cost, budget)
+    known = functools.cache(cost)
+    for share, family in itertools.product(budget.shares, budget.families):
+        limits = _scaled_limits(budget, share)
+        tried = widest_fitting(ladder(family), known, limits)
         measured += tried
-        fitting += [each for each in tried[:1] if excess(each.cost, budget) <= 1]
+        fitting += [each for each in tried[:1] if excess(each.cost, limits) <= 1]
+    fitting = list(dict.fromkeys(fitting))
     if not fitting:
-        raise _none_fits(measured, budget)
+        raise _none_fits(list(dict.fromkeys(measured)), budget)
     fitting.sort(key=lambda each: -each.cost.parameters)
     trained = [replace(each, validation=trial(each.network)) for each in fitting[: budget.trials]]
     trained.sort(key=lambda each: -(each.validation or 0))
-    others = [each for each in measured if each.network not in [one.network for one in trained]]
+    networks = {each.network for each in trained}
+    others = [each for each in dict.fromkeys(measured) if each.network not in networks]
     return Architecture(trained[0].network, (*trained, *others))
 
 

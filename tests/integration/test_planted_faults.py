@@ -30,7 +30,17 @@ from converters.export.float_models import export_tflite
 from converters.pipeline import STEPS
 from converters.progress import Quiet
 from converters.quiet import logged
-from converters.recipe import ConvNetwork, Data, Gates, Input, Quantize, Recipe, Student, Teacher, Training
+from converters.recipe import (
+    ConvNetwork,
+    Data,
+    Gates,
+    ImageInput,
+    Quantize,
+    Recipe,
+    Student,
+    Teacher,
+    Training,
+)
 from converters.steps import Context, Step, run_steps
 from converters.tools import tool_versions
 from converters.verify.figures import load_figures
@@ -80,7 +90,7 @@ def recipe(folder: Path) -> Recipe:
         licence="CC0-1.0",
         intended_use="Tests.",
         data=Data("folder", path="pictures", validation=0.2, test=0.5),
-        input=Input(SIDE, SIDE, "RGB", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
+        input=ImageInput(SIDE, SIDE, "RGB", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
         teacher=Teacher(network=network, training=training),
         student=Student(training=training, network=network),
         quantize=Quantize(calibration_items=64, onnx_types=("U8S8",)),

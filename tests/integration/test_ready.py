@@ -76,7 +76,7 @@ def test_a_ready_classifier_becomes_a_verified_bundle(recipe, tmp_path):
     assert manifest.task == "image-classification"
     assert manifest.lineage.splits == {"calibration": 24, "check": 6}
     assert all(each.latency and each.golden_outputs for each in manifest.variants)
-    assert manifest.golden.pictures["image"]
+    assert manifest.golden.sources["image"]
     assert {path.name for path in outcome.bundle.parent.iterdir()} == {
         "net.eib",
         "net.report.md",

@@ -104,3 +104,15 @@ def test_scaling_rounds_to_multiples_of_four_and_keeps_the_rest():
     assert scaled_network(
         SeparableNetwork(64, (64,), (4,), (10, 4), (2, 2), width=0.5), 1.0
     ) == SeparableNetwork(32, (32,), (4,), (10, 4), (2, 2))
+
+
+def test_shares_of_the_budget_are_tried_too_and_nothing_is_measured_twice():
+    calls: list[Network] = []
+    budget = Budget((RESNET,), max_bytes=20_000, shares=(1.0, 0.5, 0.1))
+    chosen = choose(budget, lambda network: calls.append(network) or cost(network), lambda _: 0.5)
+    assert len(calls) == len(set(calls))
+    tried = [each for each in chosen.candidates if each.validation is not None]
+    assert [each.cost.bytes <= limit for each, limit in zip(tried, (20_000, 10_000, 2_000), strict=True)] == [
+        True
+    ] * 3
+    assert tried[0].cost.bytes > 10_000 > tried[1].cost.bytes > 2_000

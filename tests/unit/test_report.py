@@ -7,17 +7,20 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from converters import load_recipe
 from converters.data.dataset import DataRecord
+from converters.distill.architecture import Candidate, Cost
 from converters.distill.training import Epoch
 from converters.quantize.integer_types import TypeFigures
 from converters.quantize.sensitivity import Kept, Sensitivity
-from converters.recipe import Gates
+from converters.recipe import Budget, Gates, ResNetwork, SeparableNetwork
 from converters.report.document import Report, headline
+from converters.report.frontier import size_frontier, standing_alone
 from converters.report.markdown import markdown
 from converters.report.mistakes import find_mistakes
 from converters.report.page import page
@@ -343,3 +346,30 @@ def test_ticks_are_round_and_inside(low, high, ticks):
 def test_long_names_lose_their_middle():
     assert shortened("features.12.convolution", 12) == "featur…ution"
     assert shortened("short", 12) == "short"
+
+
+def candidates() -> tuple[Candidate, ...]:
+    small, large = ResNetwork(widths=(8, 16, 32)), ResNetwork()
+    return (
+        Candidate(large, Cost(78_000, 80_000, 86_000, 90.0), 0.86),
+        Candidate(small, Cost(20_000, 24_000, 25_000, 40.0), 0.80),
+        Candidate(SeparableNetwork(32, (64,), (4,)), Cost(22_000, 30_000, 31_000, 60.0), 0.78),
+        Candidate(ResNetwork(blocks=(2, 2, 2)), Cost(170_000, 180_000, 190_000, 200.0)),
+    )
+
+
+def test_a_search_for_the_student_is_shown_as_pictures_and_figures():
+    recipe = load_recipe(DIGITS)
+    student = replace(recipe.student, network=None, budget=Budget((ResNetwork(),), 100_000))
+    searched = report(candidates=candidates(), recipe=replace(recipe, student=student))
+    parsed = Parsed(page(searched, {}))
+    assert "resnet 16-32-64 x 1-1-1" in parsed.text
+    assert "3 networks were trained" in parsed.text
+    text = markdown(searched).decode()
+    assert "| resnet 8-16-32 x 1-1-1 | 80.0% | 20,000 | 24,000 | 25,000 | 40 us |" in text
+
+
+def test_a_candidate_that_another_beats_on_both_axes_is_a_ring():
+    parsed = ElementTree.fromstring(standing_alone(size_frontier(candidates())))
+    marks = [each.get("class", "") for each in parsed.iter() if "mark" in each.get("class", "")]
+    assert sorted("ring" in each for each in marks) == [False, False, True]
