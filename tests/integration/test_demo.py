@@ -120,13 +120,13 @@ def test_the_onnx_files_hold_the_arithmetic_they_are_named_for(demo, manifest):
             if variant.format == "onnx":
                 graph = onnx.load_model_from_string(bundle.read(variant.blob)).graph
                 kinds[variant.precision] = [node.op_type for node in graph.node]
-                weights = {each.name: each.data_type for each in graph.initializer}
                 if variant.precision == "int8":
-                    quantized = [kind for name, kind in weights.items() if name.endswith("weight_quantized")]
-                    assert quantized == [onnx.TensorProto.INT8] * 4
+                    weights = [each.data_type for each in graph.initializer if len(each.dims) > 1]
+                    assert weights == [onnx.TensorProto.INT8] * 4
     assert "QuantizeLinear" not in kinds["fp32"]
     assert kinds["int8"].count("QuantizeLinear") == 6
 
 
 def test_the_manifest_is_small_enough_to_read(manifest):
-    assert len(json.dumps(encode(manifest))) < 12_000
+    """Nearly half of it is what a device compares itself with: drift reference, classes and cascade."""
+    assert len(json.dumps(encode(manifest))) < 18_000
