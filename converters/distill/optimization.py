@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from converters.recipe import Training
 
@@ -40,10 +38,29 @@ def optimization(module: nn.Module, how: Training, steps: int) -> tuple[torch.op
     return optimizer, LambdaLR(optimizer, lambda step: cosine(step, steps, how.warmup))
 
 
-def average_of(decay: float) -> Callable[..., Any]:
-    """Return the exponential moving average of weights: `average * decay + weights * (1 - decay)`."""
-    made: Callable[..., Any] = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return made
+def average_of(decay: float) -> Callable[..., None]:
+    """Return the exponential moving average of weights: `average * d + weights * (1 - d)`.
+
+    `d` is `min(decay, (1 + n) / (10 + n))` at the n-th update, as TensorFlow's ExponentialMovingAverage
+    has it: the first weights, which know nothing, are forgotten soon.
+
+    Args:
+        decay: Largest d, 0..1.
+    """
+
+    @torch.no_grad()
+    def update(
+        averages: Sequence[torch.Tensor], weights: Sequence[torch.Tensor], updates: torch.Tensor
+    ) -> None:
+        count = int(updates)
+        share = 1 - min(decay, (1 + count) / (10 + count))
+        for average, weight in zip(averages, weights, strict=True):
+            if average.is_floating_point():
+                average.lerp_(weight, share)
+            else:
+                average.copy_(weight)
+
+    return update
 
 
 def cosine(step: int, steps: int, warmup: float) -> float:

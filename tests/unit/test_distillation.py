@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from converters.distill.catalogue import parameters
 from converters.distill.convnet import ConvNet
@@ -14,7 +15,7 @@ from converters.distill.folding import folded
 from converters.distill.hints import Hints, attention_loss, with_hints
 from converters.distill.losses import distillation_loss, label_loss
 from converters.distill.mlp import Mlp
-from converters.distill.optimization import cosine
+from converters.distill.optimization import average_of, cosine
 from converters.distill.resnet import ResNet
 from converters.distill.separable import SeparableNet, scaled
 from converters.distill.training import Batch
@@ -200,3 +201,16 @@ def test_a_hint_for_a_layer_that_is_not_there_names_those_that_are():
     network = ConvNet(3, 4, ConvNetwork(4, (1,)))
     with pytest.raises(RecipeError, match=r"no layer 'nothing' in the student.*features\.0"):
         Hints((Hint("nothing", "features"),), network, network, torch.zeros(1, 3, 4, 4))
+
+
+def test_the_average_of_weights_forgets_the_first_ones_and_then_moves_slowly():
+    network = nn.Linear(1, 1, bias=False)
+    averaged = AveragedModel(network, multi_avg_fn=average_of(0.9))
+    for step in range(400):
+        network.weight.data.fill_(100.0 if step < 5 else 1.0)
+        averaged.update_parameters(network)
+        if step == 60:
+            assert averaged.module.weight.item() < 1.1, "the first weights are forgotten"
+    network.weight.data.fill_(2.0)
+    averaged.update_parameters(network)
+    assert averaged.module.weight.item() == pytest.approx(1.1, abs=1e-3)
