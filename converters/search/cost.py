@@ -26,6 +26,8 @@ from edgeinfer.inference import measure
 
 _ONNX = Artifact("onnx-int8", "int8.onnx", "onnx", "int8", "onnxruntime", "static", "U8S8")
 _TFLITE = Artifact("tflite-int8", "int8.tflite", "tflite", "int8", "litert", "static")
+# What was timed, in the step's folder.
+COST_BUNDLE = "cost/cost.eib"
 # Values do not change size or time; they only have to differ from layer to layer.
 _ITEMS = 8
 _ROUNDS, _SECONDS = 3, 0.3
@@ -52,7 +54,7 @@ def measure_cost(module: nn.Module, context: Context) -> Cost:
         path.write_bytes(slim(artifact, path.read_bytes()))
         sizes.append(path.stat().st_size)
     write_artifacts(folder, (_ONNX, _TFLITE))
-    bundle, blobs = folder / "cost.eib", BlobSet()
+    bundle, blobs = context.scratch / COST_BUNDLE, BlobSet()
     manifest = draft_manifest(context.recipe, load_record(context.needs), folder, blobs, 1.0)
     write_bundle(bundle, manifest, blobs)
     times = [
