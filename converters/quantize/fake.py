@@ -14,8 +14,9 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from converters.quantize.weight_scales import LARGEST_WEIGHT, LEAST
+
 _STEPS = 255
-_LARGEST_WEIGHT = 127
 # Share of the old range in the moving average while ranges follow the data.
 _MEMORY = 0.9
 _SMALLEST_SCALE = 1e-8
@@ -148,13 +149,17 @@ class _OnGrid(torch.autograd.Function):
 
 @torch.no_grad()
 def weight_scale(layer: nn.Module) -> torch.Tensor:
-    """Return `max|w| / 127` per output channel, shaped to divide the weight."""
+    """Return `max|w| / 127` per output channel, shaped to divide the weight; of at least 1e-9 / 127.
+
+    The files' scale is larger where the bias would not fit int32. A bias is exact to 24 bits on either grid, and
+    weights so much smaller than it count on neither.
+    """
     weight = layer.weight
     assert isinstance(weight, torch.Tensor)
     axis = 1 if isinstance(layer, nn.modules.conv._ConvTransposeNd) else 0
     others = [each for each in range(weight.ndim) if each != axis]
     largest = weight.abs().amax(others, keepdim=True)
-    return torch.where(largest > 0, largest, torch.ones_like(largest)) / _LARGEST_WEIGHT
+    return largest.clamp(min=LEAST) / LARGEST_WEIGHT
 
 
 def _round(x: torch.Tensor) -> torch.Tensor:

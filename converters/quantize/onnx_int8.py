@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from converters.export.artifacts import IntegerTypes
 from converters.quantize.ranges import Ranges
+from converters.quantize.weight_scales import LARGEST_WEIGHT, magnitudes, widened
 
 _LOWEST = -3e38
 # Operators with weights: the layers that can be kept in float.
@@ -43,15 +45,17 @@ def quantize_onnx(  # noqa: PLR0913 - two files, a folder, the ranges, and three
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
+    ranges = widened(ranges)
     prepared, cache = scratch / "prepared.onnx", scratch / "ranges.json"
     model = onnx.load(float_path)
     barriers = _add_barriers(model, float_nodes)
     onnx.save(model, prepared)
     _write_cache(ranges, cache)
     unsigned = {"U": QuantType.QUInt8, "S": QuantType.QInt8}
-    options: dict[str, object] = {"QDQDisableWeightAdjustForInt32Bias": True}
-    if types[2] == "U":
-        options["TensorQuantOverrides"] = _offset_weights(model, float_nodes, per_channel)
+    options = {
+        "QDQDisableWeightAdjustForInt32Bias": True,
+        "TensorQuantOverrides": _weight_scales(model, ranges, float_nodes, types[2] == "U", per_channel),
+    }
     quantize_static(
         str(prepared),
         str(path),
@@ -114,26 +118,29 @@ def _add_barriers(model: onnx.ModelProto, float_nodes: Collection[str]) -> list[
     return names
 
 
-def _offset_weights(
-    model: onnx.ModelProto, float_nodes: Collection[str], per_channel: bool
+def _weight_scales(
+    model: onnx.ModelProto, ranges: Ranges, float_nodes: Collection[str], unsigned: bool, per_channel: bool
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return overrides for uint8 weights that store the int8 weights' integers plus 128."""
+    """Return overrides with the weights' scales; uint8 weights store the int8 weights' integers plus 128."""
     values = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
-    overrides: dict[str, list[dict[str, Any]]] = {}
+    zero = np.uint8(128) if unsigned else np.int8(0)
+    held: dict[str, tuple[int, NDArray[np.float32]]] = {}
     for node in model.graph.node:
         if node.op_type not in WEIGHTED or node.name in float_nodes or node.input[1] not in values:
             continue
-        weight = values[node.input[1]]
+        name, weight = node.input[1], values[node.input[1]]
         axis = output_axis(node, weight.ndim)
-        rows = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
-        largest = np.abs(rows).max(1) if per_channel else np.abs(weight).max(keepdims=True).ravel()
-        scales = np.where(largest > 0, largest, 1).astype(np.float64) / 127
-        own: list[dict[str, Any]] = [
-            {"scale": np.float32(scale), "zero_point": np.uint8(128)} for scale in scales
+        bias = values.get(node.input[2]) if len(node.input) > 2 else None
+        given = magnitudes(weight, axis, bias, ranges.get(node.input[0]), per_channel=per_channel)
+        # Layers may share weights.
+        held[name] = axis, np.maximum(given, held[name][1]) if name in held else given
+    overrides: dict[str, list[dict[str, Any]]] = {}
+    for name, (axis, given) in held.items():
+        overrides[name] = [
+            {"scale": scale, "zero_point": zero} for scale in given / np.float32(LARGEST_WEIGHT)
         ]
         if per_channel:
-            own[0]["axis"] = axis
-        overrides[node.input[1]] = own
+            overrides[name][0]["axis"] = axis
     return overrides
 
 
