@@ -23,6 +23,13 @@ Each says in one line what failed, what was found against what was expected, and
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """Return a text with what would move a terminal's cursor, or end its line, written as an escape."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text
+    )
+
+
 class EdgeInferError(Exception):
     """Base of the tree; catching it catches all that edgeinfer raises on purpose.
 
@@ -51,7 +58,7 @@ class EdgeInferError(Exception):
             text += f"{',' if self.expected is not None else ':'} found {self.found}"
         if self.next_step:
             text += f"; {self.next_step}"
-        return " ".join(text.split())
+        return printable(" ".join(text.split()))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep every field when the error crosses a process boundary."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from converters.distill.convnet import ConvNet
@@ -31,7 +34,8 @@ def build(network: Network, classes: int, recipe: Recipe) -> nn.Module:
     """Return a network with fresh weights for a recipe's input.
 
     Raises:
-        RecipeError: A user's factory cannot be found, fails, or returns something else.
+        RecipeError: A user's factory cannot be found, fails, or returns something else than a network
+            that gives logits for the recipe's input.
     """
     first = recipe.input.shape[0]
     match network:
@@ -44,7 +48,9 @@ def build(network: Network, classes: int, recipe: Recipe) -> nn.Module:
         case MlpNetwork():
             return Mlp(first, classes, network)
         case FactoryNetwork():
-            return made_by(network.factory, dict(network.arguments), Path(recipe.folder))
+            module = made_by(network.factory, dict(network.arguments), Path(recipe.folder))
+            _check_network(module, network.factory, recipe.input.shape, classes)
+            return module
 
 
 def made_by(factory: str, arguments: dict[str, Any], folder: Path) -> nn.Module:
@@ -63,7 +69,7 @@ def made_by(factory: str, arguments: dict[str, Any], folder: Path) -> nn.Module:
         with _first_on_path(folder):
             function: Callable[..., object] = getattr(import_module(module_name), function_name)
             made = function(**arguments)
-    except Exception as error:  # a user's module may raise anything
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
         raise RecipeError(
             f"factory {factory} failed ({type(error).__name__}: {error})",
             expected="package.module:function that returns an nn.Module",
@@ -74,9 +80,43 @@ def made_by(factory: str, arguments: dict[str, Any], folder: Path) -> nn.Module:
     return made
 
 
+def source_of(factory: str, folder: Path) -> str:
+    """Return the SHA-256 (hex) of the file that a user's factory is in; empty where it is not found.
+
+    Args:
+        factory: `package.module:function`.
+        folder: The recipe's folder.
+    """
+    try:
+        with _first_on_path(folder):
+            found = find_spec(factory.partition(":")[0])
+        assert found is not None, "caught below"
+        return hashlib.sha256(Path(found.origin or "").read_bytes()).hexdigest()
+    except (Exception, SystemExit):  # finding it imports the packages that it is in
+        return ""
+
+
 def parameters(module: nn.Module) -> int:
     """Return the number of trainable values."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _check_network(module: nn.Module, factory: str, shape: tuple[int, ...], classes: int) -> None:
+    """Hold a user's network against the recipe's input and the data's classes."""
+    expected = f"logits (2, {classes}) for a batch {(2, *shape)}"
+    training = module.training
+    module.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            given = module(torch.zeros(2, *shape))
+    except Exception as error:  # whatever the user's network raises
+        raise RecipeError(
+            f"the network of factory {factory} does not take the recipe's input ({error})", expected=expected
+        ) from error
+    module.train(training)
+    found = tuple(given.shape) if isinstance(given, torch.Tensor) else type(given).__name__
+    if found != (2, classes):
+        raise RecipeError(f"the network of factory {factory}", found=found, expected=expected)
 
 
 @contextmanager

@@ -33,7 +33,8 @@ def optimization(module: nn.Module, how: Training, steps: int) -> tuple[torch.op
     else:
         optimizer = torch.optim.SGD(groups, how.learning_rate, momentum=0.9, nesterov=True)
     if how.schedule == "one-cycle":
-        warmup = max(how.warmup, 1 / (steps + 1))
+        # The rate rises over one step at least: torch divides by the steps of each phase.
+        warmup = min(1.0, max(how.warmup, 2 / (steps + 1)))
         return optimizer, OneCycleLR(optimizer, how.learning_rate, total_steps=steps + 1, pct_start=warmup)
     return optimizer, LambdaLR(optimizer, lambda step: cosine(step, steps, how.warmup))
 

@@ -12,7 +12,7 @@ from torch import nn
 from converters.data.dataset import load_record, load_split
 from converters.distill.answers import VIEWS, load_views, training_views
 from converters.distill.architecture import ARCHITECTURE, load_architecture
-from converters.distill.catalogue import build
+from converters.distill.catalogue import build, source_of
 from converters.distill.compute import resolved
 from converters.distill.folding import folded
 from converters.distill.hints import Hints, with_hints
@@ -20,7 +20,7 @@ from converters.distill.losses import distillation_loss
 from converters.distill.teacher import ARCHIVE, load_members
 from converters.distill.teachers import load_module
 from converters.distill.training import Course, Epoch, train
-from converters.recipe import Network, Recipe, Training
+from converters.recipe import FactoryNetwork, Network, Recipe, Training
 from converters.steps import Context, Step
 from edgeinfer.bundle import decode, encode
 from edgeinfer.preprocess import Preprocessor
@@ -78,13 +78,17 @@ def distilled(
 
 
 def _settings(recipe: Recipe) -> object:
-    return {
+    network = recipe.student.network
+    settings = {
         "input": encode(recipe.input),
         "student": encode(recipe.student),
         "precision": resolved(recipe.student.training.precision),
         "augment": encode(recipe.augment),
         "seed": recipe.seed,
     }
+    if isinstance(network, FactoryNetwork):
+        settings["source"] = source_of(network.factory, Path(recipe.folder))
+    return settings
 
 
 def _run(context: Context) -> None:

@@ -13,13 +13,14 @@ import torch
 from torch import nn
 
 from converters.data.dataset import check_classes, load_record, load_split
-from converters.distill.catalogue import build, made_by, parameters
+from converters.distill.catalogue import build, made_by, parameters, source_of
 from converters.distill.losses import label_loss
 from converters.distill.stored import check_stored
 from converters.distill.teachers import answer_of, load_program
 from converters.distill.training import Course, Epoch, train
 from converters.distill.views import Blend, Views
-from converters.recipe import LARGEST_BATCH, Member, Recipe
+from converters.quiet import logged
+from converters.recipe import LARGEST_BATCH, FactoryNetwork, Member, Recipe
 from converters.steps import Context, Step
 from edgeinfer.bundle import decode, encode
 from edgeinfer.errors import ConversionError, RecipeError
@@ -82,12 +83,17 @@ def load_members(archive: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _settings(recipe: Recipe) -> object:
-    teacher, files = recipe.teacher, []
+    teacher = recipe.teacher
+    files: list[list[object]] = []
     for member in teacher.given():
         for path in (member.path, member.logits):
             if path is not None:
                 state = _existing(recipe, path).stat()
                 files.append([state.st_size, state.st_mtime_ns])
+    factories = [member.factory for member in teacher.given() if member.factory is not None]
+    if isinstance(teacher.network, FactoryNetwork):
+        factories.append(teacher.network.factory)
+    files += [[source_of(factory, Path(recipe.folder))] for factory in factories]
     varied = encode(recipe.augment) if teacher.network else None
     own = {
         key: value for key, value in encode(teacher).items() if key not in ("views", "mirror", "precision")
@@ -180,7 +186,8 @@ def _exported(module: nn.Module, context: Context) -> bytes:
     example = torch.zeros(2, *context.recipe.input.shape)
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
     try:
-        program = torch.export.export(module.eval(), (example,), dynamic_shapes=({0: batch},))
+        with logged(context.scratch / "teacher.log"):
+            program = torch.export.export(module.eval(), (example,), dynamic_shapes=({0: batch},))
     except Exception as error:  # torch raises whatever its passes raise
         raise ConversionError(
             f"the teacher cannot be exported ({error})",

@@ -74,18 +74,24 @@ class OnnxPair:
     def reference(self, batch: NDArray[np.float32]) -> dict[str, Array]:
         """Return the float file's tensors for a batch."""
         names = list(self._watched)
-        values = self._float.run(names, {self._input: batch})
+        values = _values(self._float, names, self._input, batch)
         return {self._input: batch, **dict(zip(names, values, strict=True))}
 
     def observe(self, batch: NDArray[np.float32]) -> Iterator[Seen]:
         """Run a batch through both files and yield every tensor that both have."""
         float_values = self.reference(batch)
-        values = self._quantized.run(self._asked, {self._quantized_input: batch})
+        values = _values(self._quantized, self._asked, self._quantized_input, batch)
         integers = dict(zip(self._asked, values, strict=True))
         if self._entry is not None:
             yield Seen(self._input, batch, self._entry.numbers(integers[self._entry.name]))
         for name, watched in self._watched.items():
             yield Seen(name, float_values[name], watched.numbers(integers[watched.name]))
+
+
+def _values(session: Any, names: list[str], entry: str, batch: NDArray[np.float32]) -> list[Array]:
+    # ONNX Runtime takes no names for all of them.
+    values: list[Array] = session.run(names, {entry: batch}) if names else []
+    return values
 
 
 def _graph(model: onnx.ModelProto) -> Graph:

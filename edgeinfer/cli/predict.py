@@ -14,7 +14,7 @@ import click
 from edgeinfer.cli.quiet import quiet_engines
 from edgeinfer.cli.sources import PICTURES, names, sources
 from edgeinfer.cli.table import table
-from edgeinfer.errors import InputError
+from edgeinfer.errors import InputError, printable
 from edgeinfer.inference import Detection, Model, Prediction, load
 
 
@@ -64,7 +64,7 @@ def _answer(model: Model, name: str, as_json: bool, draw: Path | None) -> int:
                 prediction = model.predict(source)
         except InputError as error:
             failed += 1
-            about = "" if name != "-" and name in str(error) else f"{at}: "
+            about = "" if name != "-" and name in str(error) else f"{printable(at)}: "
             click.echo(f"error: {about}{error}", err=True)
             continue
         click.echo(_json(at, prediction) if as_json else _line(at, prediction))
@@ -74,21 +74,25 @@ def _answer(model: Model, name: str, as_json: bool, draw: Path | None) -> int:
 
 
 def _line(name: str, prediction: Prediction) -> str:
+    name = printable(name)
     where = f"{prediction.variant}, {prediction.engine}, {prediction.latency_ms:.1f} ms"
     if prediction.detections is not None:
         return _found(f"{name}: {len(prediction.detections)} found  [{where}]", prediction.detections)
     if prediction.label is None:
         shapes = ", ".join(f"{key} {value.shape}" for key, value in prediction.outputs.items())
         return f"{name}: {shapes}  [{where}]"
-    others = ", ".join(f"{each.label} {each.confidence:.1%}" for each in prediction.top[1:])
+    others = ", ".join(f"{printable(str(each.label))} {each.confidence:.1%}" for each in prediction.top[1:])
     then = f"  (then {others})" if others else ""
-    return f"{name}: {prediction.label}  {prediction.confidence:.1%}{then}  [{where}]"
+    return f"{name}: {printable(prediction.label)}  {prediction.confidence:.1%}{then}  [{where}]"
 
 
 def _found(head: str, detections: Sequence[Detection]) -> str:
     if not detections:
         return head
-    rows = [[each.label, f"{each.score:.1%}", *(f"{value:.1f}" for value in each.box)] for each in detections]
+    rows = [
+        [printable(each.label), f"{each.score:.1%}", *(f"{value:.1f}" for value in each.box)]
+        for each in detections
+    ]
     return f"{head}\n{table(['label', 'score', 'x0', 'y0', 'x1', 'y1'], rows, right=range(1, 6))}"
 
 

@@ -83,17 +83,34 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, Any]]:
     """Yield each row by column name, under the file's name and its line."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            for row in reader:
-                # A row that is too short or too long has None among its values or keys.
-                fits = None not in row and None not in row.values()
+            reader = csv.reader(file, strict=True)
+            lines = filter(None, reader)
+            head = _head(path, next(lines, []))
+            rows = 0
+            for fields in lines:
+                rows += 1
                 error = InputError(
                     "the line does not fit the head of the table",
-                    expected=f"{len(reader.fieldnames or ())} fields",
+                    found=f"{len(fields)} fields",
+                    expected=len(head),
                 )
-                yield f"{path}:{reader.line_num}", row if fits else error
+                fits = len(fields) == len(head)
+                yield f"{path}:{reader.line_num}", dict(zip(head, fields, strict=True)) if fits else error
+            if not rows:
+                raise InputError(f"table {path} has no rows", expected="column names, and rows below them")
     except (OSError, ValueError, csv.Error) as error:  # UTF-8 errors are ValueErrors
         raise InputError(f"cannot read table {path} ({error})", next_step="write it as UTF-8 CSV") from error
+
+
+def _head(path: Path, fields: Sequence[str]) -> list[str]:
+    """Return the columns' names, without the blanks around them, as the converter reads them."""
+    head = [name.strip(" \t\n") for name in fields]
+    twice = next((name for name in head if head.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"table {path} names a column twice", found=repr(twice))
+    if len(head) == 1 and any(separator in fields[0] for separator in ";\t|"):
+        raise InputError(f"table {path}", found=repr(fields[0][:60]), expected="names separated by commas")
+    return head
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, Any]]:

@@ -21,6 +21,7 @@ from converters.quantize.float_pair import FloatPair, calibrated
 from converters.quantize.onnx_int8 import quantize_onnx
 from converters.quantize.ranges import Held
 from converters.quantize.tflite_int8 import quantize_tflite
+from converters.quantize.weights import dynamic_onnx
 from converters.quiet import logged
 from converters.verify.layers import Layers, compare_layers
 from converters.verify.onnx_pair import OnnxPair
@@ -303,3 +304,14 @@ def test_quantizing_operations_are_looked_through():
     assert [(one.kind, other.kind) for one, other in pairs] == [("Conv", "Conv"), ("Gemm", "Gemm")]
     assert plain.settled(pairs[0][0]) == "b"
     assert list(quantized.constants(pairs[0][1])) == ["qw", "sw"]
+
+
+def test_files_of_which_no_operation_is_in_both_are_compared_by_nothing(tmp_path):
+    module, items = nn.Linear(6, 3).eval(), np.zeros((8, 6), np.float32)
+    with logged(tmp_path / "log"):
+        export_onnx(module, (6,), tmp_path / "fp32.onnx")
+    dynamic_onnx(tmp_path / "fp32.onnx", tmp_path / "dynamic.onnx")
+    pair = OnnxPair(tmp_path / "fp32.onnx", tmp_path / "dynamic.onnx")
+    assert list(pair.reference(items)) == ["input"]
+    compared = compare_layers(module, {"onnx-dynamic": pair}, items, {"onnx-dynamic": 1})
+    assert not any(row.variants for row in compared.layers)

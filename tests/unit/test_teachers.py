@@ -14,13 +14,15 @@ from torch import nn
 
 from converters.data.dataset import DATA, item_digests, load_record, load_split
 from converters.distill.answers import ANSWERS, PLAIN, VIEWS, load_views, teacher_answers, training_views
+from converters.distill.catalogue import build
 from converters.distill.stored import read_stored, stored_for
+from converters.distill.student import STUDENT
 from converters.distill.teacher import RECORD, TEACHER, load_teacher_record
 from converters.distill.teachers import answer_of, load_module, mean_of, mirrored
 from converters.export.float_models import export_onnx
 from converters.progress import Quiet
 from converters.quiet import logged
-from converters.recipe import Augment, Data, Member, Recipe, Teacher, load_recipe
+from converters.recipe import Augment, Data, FactoryNetwork, Member, Recipe, Teacher, load_recipe
 from converters.steps import run_steps
 from edgeinfer.errors import ConversionError, RecipeError
 from edgeinfer.preprocess import Preprocessor
@@ -85,6 +87,19 @@ def nothing():
 
 def broken():
     raise ImportError("a missing part")
+
+def leaving():
+    raise SystemExit(0)
+
+def narrow():
+    return nn.Linear(5, 10)
+
+class Pair(nn.Module):
+    def forward(self, x):
+        return x, x
+
+def pair():
+    return Pair()
 """
 
 
@@ -177,6 +192,7 @@ def test_stored_logits_are_found_by_the_digest_of_the_item(tmp_path):
         (stored(["a"], sha256=np.array([1])), "expected arrays sha256"),
         (stored(["a"], logits=np.zeros((2, 3), np.float32)), "expected arrays sha256"),
         (stored(["a"], logits=np.full((1, 3), np.nan, np.float32)), "expected finite numbers"),
+        (stored(["a"], logits=np.full((1, 3), 1e300)), "beyond float32"),
         (stored(["a"], logits=np.zeros((1, 3), int)), "expected arrays sha256"),
     ],
 )
@@ -196,6 +212,7 @@ def test_items_without_stored_logits_are_counted():
         ("own_models_two:nothing", "found int"),
         ("own_models_two:missing", "has no attribute"),
         ("own_models_two:broken", "a missing part"),
+        ("own_models_two:leaving", "SystemExit: 0"),
         ("no_such_module_of_mine:small", "No module named"),
     ],
 )
@@ -203,6 +220,35 @@ def test_a_factory_that_fails_says_how(tmp_path, factory, message):
     (tmp_path / "own_models_two.py").write_text(FACTORY)
     with pytest.raises(RecipeError, match=message):
         run(recipe(Teacher(factory=factory), tmp_path), tmp_path / "work")
+
+
+def test_a_factory_whose_file_changed_is_asked_again(tmp_path):
+    module = tmp_path / "own_models_three.py"
+    module.write_text(FACTORY)
+    asked = recipe(Teacher(factory="own_models_three:small", arguments={"seed": 5}), tmp_path)
+    student = replace(asked.student, network=FactoryNetwork("own_models_three:small"), budget=None)
+    asked = replace(asked, student=student)
+    before = [step.settings(asked) for step in (TEACHER, STUDENT)]
+    assert [step.settings(asked) for step in (TEACHER, STUDENT)] == before
+    module.write_text(FACTORY + "\n# another network\n")
+    assert all(step.settings(asked) != old for step, old in zip((TEACHER, STUDENT), before, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [("pair", "found tuple"), ("narrow", "does not take the recipe's input"), ("small", r"found \(2, 10\)")],
+)
+def test_a_network_of_one_s_own_must_give_logits_of_the_data_s_classes(tmp_path, function, message):
+    (tmp_path / "own_networks.py").write_text(FACTORY)
+    with pytest.raises(RecipeError, match=message):
+        build(FactoryNetwork(f"own_networks:{function}"), 7, recipe(Teacher(path="x.pt2"), tmp_path))
+
+
+def test_what_the_exporter_says_of_a_teacher_goes_to_the_log(tmp_path, capfd):
+    (tmp_path / "own_models_four.py").write_text(FACTORY)
+    with pytest.raises(ConversionError, match="cannot be exported"):
+        run(recipe(Teacher(factory="own_models_four:narrow"), tmp_path), tmp_path / "work")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_answers_are_kept_for_every_run_that_asks_the_same(tmp_path):

@@ -7,10 +7,12 @@ import timeit
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from converters.data.augment import augment
+from converters.distill.optimization import optimization
 from converters.package.golden import CASES, golden_sources
-from converters.recipe import AudioInput, Augment, ImageInput, TableInput
+from converters.recipe import AudioInput, Augment, ImageInput, TableInput, Training
 from edgeinfer.bundle import Category, Numeric, Row
 from edgeinfer.preprocess import Preprocessor
 
@@ -201,3 +203,20 @@ def test_golden_rows_are_synthetic_distinct_and_the_same_each_time():
     tensors = np.concatenate([Preprocessor(input_.steps())(each) for each in sources])
     assert tensors.shape == (CASES, 6)
     assert len(np.unique(tensors, axis=0)) == CASES
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.3, 0.9])
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 9])
+def test_one_cycle_rises_to_the_peak_and_falls_in_trainings_of_any_length(warmup, steps):
+    how = Training(epochs=1, learning_rate=0.1, warmup=warmup)
+    optimizer, schedule = optimization(nn.Linear(1, 1), how, steps)
+    rates = []
+    for _ in range(steps):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    rates.append(schedule.get_last_lr()[0])
+    peak = rates.index(max(rates))
+    assert peak > 0
+    assert rates == sorted(rates[: peak + 1]) + sorted(rates[peak + 1 :], reverse=True)
+    assert steps < 3 or max(rates) > 0.05
