@@ -146,7 +146,7 @@ def _show(outcome: Outcome) -> None:
     console.width = max(console.width, 100)
     data = outcome.data
     splits = ", ".join(f"{count} {split}" for split, count in data.splits.items())
-    console.print(f"data    {len(data.classes)} classes ({', '.join(data.classes[:8])}), {splits} pictures")
+    console.print(f"data    {len(data.classes)} classes ({', '.join(data.classes[:8])}), {splits} items")
     size = "" if figures.teacher_parameters is None else f"{figures.teacher_parameters:,} parameters, "
     console.print(f"teacher {size}{shown(figures.teacher_accuracy)} right")
     console.print(
@@ -159,4 +159,4 @@ def _show(outcome: Outcome) -> None:
         f"bundle  {outcome.bundle} ({outcome.bundle.stat().st_size:,} bytes, digest {outcome.digest[:16]})"
     )
     console.print(f"report  {outcome.report}")
-    console.print(f"next    edgeinfer predict {outcome.bundle} PICTURE...")
+    console.print(f"next    edgeinfer predict {outcome.bundle} FILE...")

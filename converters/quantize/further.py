@@ -41,7 +41,7 @@ def write_further(
     """Write the files of `quantize.variants` that need no ranges, and return them in a fixed order.
 
     Args:
-        variants: What the recipe asks for; others than the above are for somebody else.
+        variants: What the recipe asks for; `int8`, which needs ranges, is passed over.
         onnx_path: The fp32 ONNX file.
         tflite_path: The fp32 TFLite file.
         folder: Where to.

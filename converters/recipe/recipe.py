@@ -32,7 +32,7 @@ class Recipe:
         teacher: What to learn from.
         student: What to ship.
         augment: Variation of the training items.
-        quantize: Static int8.
+        quantize: Smaller model files.
         gates: Limits.
         drift: Drift reference.
         cascade: Handing unsure answers to the teacher.
