@@ -53,7 +53,11 @@ def quantize_tflite(
         )
     # In doubles, from values that a float32 holds: the scales are then those of the ONNX quantizer.
     given = {name: {"min": _scalar(low), "max": _scalar(high)} for name, (low, high) in ranges.items()}
-    result: Any = quantizing.quantize(given, enable_progress_report=False)
+    write_tflite(quantizing.quantize(given, enable_progress_report=False), path)
+
+
+def write_tflite(result: Any, path: Path) -> None:
+    """Write what a quantizer made, over what is there."""
     path.unlink(missing_ok=True)
     result.export_model(str(path))
     # The quantizer marks what it writes as executable.
