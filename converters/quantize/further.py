@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from converters.export.artifacts import Artifact, Precision
+from converters.export.artifacts import Artifact
 from converters.quantize.weights import (
     check_linear,
     dynamic_onnx,
@@ -18,6 +18,7 @@ from converters.quantize.weights import (
     weight_only_tflite,
 )
 from converters.recipe import ModelVariant
+from edgeinfer.bundle import Precision
 
 
 @dataclass(frozen=True)

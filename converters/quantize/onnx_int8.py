@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from converters.export.artifacts import IntegerTypes
 from converters.quantize.ranges import Ranges
+from converters.recipe import IntegerTypes
 
 _LOWEST = -3e38
 # Operators with weights: the layers that can be kept in float.
