@@ -1,4 +1,4 @@
-"""From a cloud model to a bundle: recipe, data, teacher, student, export, quantize, verify, gate, package.
+"""From a cloud model to a bundle: a recipe, its steps (`converters.pipeline` has them in order), a report.
 
     from pathlib import Path
     from converters import convert, load_recipe

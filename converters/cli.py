@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from converters.missing import require_packages
 from edgeinfer.errors import ConversionError
 from edgeinfer.host import packages_of
 
@@ -35,13 +36,7 @@ def convert(
     What an earlier run finished is not done again; a killed run goes on where it was. A limit that
     is missed ends it with the figures and no bundle. The report is written beside the bundle.
     """
-    missing = [name for name, version in packages_of("convert").items() if version is None]
-    if missing:
-        raise ConversionError(
-            "converting needs more packages",
-            found=f"no {', '.join(missing)}",
-            next_step="pip install 'edgeinfer[convert]'",
-        )
+    require_packages("converting", *packages_of("convert"))
     from converters import convert as make
     from converters import load_recipe
     from converters.pipeline import plan
@@ -146,7 +141,7 @@ def _show(outcome: Outcome) -> None:
     console.width = max(console.width, 100)
     data = outcome.data
     splits = ", ".join(f"{count} {split}" for split, count in data.splits.items())
-    console.print(f"data    {len(data.classes)} classes ({', '.join(data.classes[:8])}), {splits} pictures")
+    console.print(f"data    {len(data.classes)} classes ({', '.join(data.classes[:8])}), {splits} items")
     size = "" if figures.teacher_parameters is None else f"{figures.teacher_parameters:,} parameters, "
     console.print(f"teacher {size}{shown(figures.teacher_accuracy)} right")
     console.print(
@@ -159,4 +154,4 @@ def _show(outcome: Outcome) -> None:
         f"bundle  {outcome.bundle} ({outcome.bundle.stat().st_size:,} bytes, digest {outcome.digest[:16]})"
     )
     console.print(f"report  {outcome.report}")
-    console.print(f"next    edgeinfer predict {outcome.bundle} PICTURE...")
+    console.print(f"next    edgeinfer predict {outcome.bundle} FILE...")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from importlib import metadata
 
 from edgeinfer.errors import ConversionError
 
@@ -12,15 +12,23 @@ def require_packages(what: str, *names: str) -> None:
 
     Args:
         what: What needs them, the start of a sentence.
-        names: Names by which they are imported.
+        names: Names under which they are installed.
 
     Raises:
         ConversionError: One is not installed.
     """
-    missing = [name for name in names if find_spec(name) is None]
+    missing = [name for name in names if not _is_installed(name)]
     if missing:
         raise ConversionError(
             f"{what} needs more packages",
             found=f"no {', '.join(missing)}",
             next_step="pip install 'edgeinfer[convert]'",
         )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

@@ -20,7 +20,7 @@ from converters.progress import Quiet, Reporter
 from converters.quantize.static import QUANTIZE
 from converters.quantize.trained import QAT
 from converters.recipe import Recipe, check_recipe
-from converters.report.step import PAGE, report_step
+from converters.report.step import PAGE, REPORT
 from converters.search.budget import BUDGET
 from converters.steps import run_steps
 from converters.tools import tool_versions
@@ -34,12 +34,10 @@ from edgeinfer.bundle import open_bundle
 from edgeinfer.errors import ConversionError, GateError
 from edgeinfer.host import atomic_file
 
-_MEASURED = (
-    *(DATA, TEACHER, ANSWERS, BUDGET, STUDENT, EXPORT, QAT, QUANTIZE, SLIM, DRAFT, TEST, MEASURE, VERIFY),
-    *(LAYERS, CALIBRATE),
+STEPS = (
+    *(DATA, TEACHER, ANSWERS, BUDGET, STUDENT, EXPORT, QAT, QUANTIZE, SLIM, DRAFT),
+    *(TEST, MEASURE, VERIFY, LAYERS, CALIBRATE, REPORT, GATE, PROFILE, PACKAGE),
 )
-_REPORT = report_step({name for step in _MEASURED for name in step.gives})
-STEPS = (*_MEASURED, _REPORT, GATE, PROFILE, PACKAGE)
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def convert(
     try:
         files = run_steps(STEPS, recipe, work, report or Quiet(), tool_versions(), from_step)
     except GateError as error:
-        told = f"{error.next_step}; what was lost where: {work / _REPORT.name / PAGE}"
+        told = f"{error.next_step}; what was lost where: {work / REPORT.name / PAGE}"
         raise GateError(error.what, found=error.found, expected=error.expected, next_step=told) from error
     stem = output.name.removesuffix(".eib")
     # The bundle last: when it is there, so is its report.

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from edgeinfer.errors import ConversionError, EdgeInferError
 from edgeinfer.host import output_to
 
 
@@ -22,3 +23,25 @@ def logged(path: Path) -> Iterator[None]:
             yield
         finally:
             logging.disable(level)
+
+
+@contextmanager
+def told(path: Path, what: str) -> Iterator[None]:
+    """Do the same, and turn what a foreign tool raises into an error that names the file.
+
+    Args:
+        path: The log.
+        what: What fails, the start of a sentence.
+
+    Raises:
+        ConversionError: Something failed that does not say so itself.
+    """
+    try:
+        with logged(path):
+            yield
+    except EdgeInferError:
+        raise
+    except Exception as error:  # exporters and quantizers raise whatever their passes raise
+        raise ConversionError(
+            f"{what} failed ({error})", next_step=f"the whole story is in {path}"
+        ) from error

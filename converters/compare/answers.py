@@ -60,17 +60,3 @@ def check_labels(labels: set[str], model: ei.Model, path: Path) -> None:
             expected=f"some of {', '.join(sorted(known)[:6])}{', ...' if len(known) > 6 else ''}",
             next_step="name the folders as the model's labels: `edgeinfer inspect` shows them",
         )
-
-
-def check_unreadable(unreadable: list[str], total: int, allowed: float) -> None:
-    """Refuse data of which too much cannot be read.
-
-    Raises:
-        DataError: The share is above `allowed`, or nothing is left.
-    """
-    if len(unreadable) > allowed * total or len(unreadable) == total:
-        raise DataError(
-            f"{len(unreadable)} of {total} items cannot be read, the first {unreadable[0]}",
-            expected=f"at most {allowed:.1%}",
-            next_step="mend or remove them, or raise --max-unreadable",
-        )

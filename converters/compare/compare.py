@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import edgeinfer as ei
-from converters.compare.answers import Named, ask, check_labels, check_unreadable
+from converters.compare.answers import Named, ask, check_labels
 from converters.compare.latency import SideBySide, Timed, side_by_side
 from converters.compare.verdict import Verdict, judge
 from converters.data.collection import Collection
+from converters.data.complaints import refuse_unreadable
 from converters.quiet import logged
 from converters.verify.paired import Paired, pair_hits
 from converters.verify.proportion import proportion
@@ -137,7 +138,8 @@ def compare(
             check_labels(labels, model, old if model is first else new)
         with logged(log):
             answers = _ask_both(first, second, data, advance)
-        check_unreadable(answers.unreadable, len(data.items), wishes.max_unreadable)
+        way = "mend or remove them, or raise --max-unreadable"
+        refuse_unreadable(answers.unreadable, len(data.items), wishes.max_unreadable, way)
         sides = (_side(old, first), _side(new, second))
         timed = (_timed(old, first), _timed(new, second))
     latency = side_by_side(*timed, wishes.rounds, wishes.seconds, advance) if wishes.rounds else None

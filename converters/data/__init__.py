@@ -1,1 +1,1 @@
-"""What a student learns from: sources, splits, augmentation."""
+"""What a student learns from: sources, splits, what is fitted to them, augmentation."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters.data.sources import PICTURES, RECORDINGS, Item, Source, open_source
+from converters.data.sources import Item, Source, open_source
 from edgeinfer.errors import DataError
-
-SUFFIXES = (*PICTURES, *RECORDINGS)
 
 
 @dataclass(frozen=True)
@@ -40,13 +38,13 @@ def collect(path: Path, *, split: str | None = None, labelled: bool | None = Non
     Raises:
         DataError: There is nothing, or not the split that is asked for.
     """
+    loose = open_source(path, labelled=False)
+    items = tuple(loose.items())
+    if labelled is None:
+        labelled = any("/" in item.name for item in items)
+    if not labelled:
+        return Collection(loose, items, labelled=False)
     source = open_source(path)
-    names = sorted(name for name in source.names() if name.lower().endswith(SUFFIXES))
-    flat = bool(names) and not any("/" in name for name in names)
-    if labelled is False or (labelled is None and flat):
-        if not names:
-            raise DataError(f"{path} holds no pictures or recordings", expected=", ".join(SUFFIXES))
-        return Collection(source, tuple(Item(name, "") for name in names), labelled=False)
     found = tuple(source.items())
     splits = {item.split for item in found} - {None}
     wanted = split or ("test" if "test" in splits else None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from converters.data.sources import Item
+from converters.data.sources import Item, is_hidden
 from converters.progress import Reporter
 from edgeinfer.errors import DataError
 
@@ -27,7 +27,7 @@ def refuse_empty_folders(root: Path, items: Iterable[Item]) -> None:
     full = {PurePosixPath(item.name).parts[: _depth(item) + 1] for item in items}
     for above in sorted({parts[:-1] for parts in full}):
         beside = sorted(path for path in root.joinpath(*above).iterdir() if path.is_dir())
-        shown = [path.name for path in beside if not path.name.startswith((".", "__MACOSX"))]
+        shown = [path.name for path in beside if not is_hidden(path.name)]
         if empty := [name for name in shown if (*above, name) not in full]:
             raise DataError(
                 f"class folder {'/'.join((*above, empty[0]))} of {root} holds nothing that can be read",
@@ -60,15 +60,31 @@ def check_unreadable(
     if not unreadable:
         return
     log.write_text("".join(f"{line}\n" for line in unreadable), encoding="utf-8")
-    share = len(unreadable) / total
-    if share > allowed:
-        names = ", ".join(line.split(": ")[0] for line in unreadable[:_SHOWN])
-        raise DataError(
-            f"{len(unreadable)} of {total} items cannot be read: {names}{' ...' if len(unreadable) > _SHOWN else ''}",
-            found=f"{share:.1%}",
-            expected=f"at most {allowed:.1%}",
-            next_step=f"mend or remove them, or raise data.max_unreadable; {log} has them all, each with its reason",
-        )
+    way = f"mend or remove them, or raise data.max_unreadable; {log} has them all, each with its reason"
+    refuse_unreadable(unreadable, total, allowed, way)
     report.note(
         f"{len(unreadable)} of {total} items cannot be read; they are left out and listed in {log.name}"
+    )
+
+
+def refuse_unreadable(unreadable: Sequence[str], total: int, allowed: float, next_step: str) -> None:
+    """Refuse data of which too much cannot be read, or all.
+
+    Args:
+        unreadable: A line each: the item's name and what is wrong with it.
+        total: Items in all.
+        allowed: Share of them that may be unreadable.
+        next_step: What to do.
+
+    Raises:
+        DataError: There are more, or no item is left.
+    """
+    if len(unreadable) <= allowed * total and len(unreadable) < total:
+        return
+    names = ", ".join(line.split(": ")[0] for line in unreadable[:_SHOWN])
+    raise DataError(
+        f"{len(unreadable)} of {total} items cannot be read: {names}{' ...' if len(unreadable) > _SHOWN else ''}",
+        found=f"{len(unreadable) / total:.1%}, the first: {unreadable[0]}",
+        expected=f"at most {allowed:.1%}",
+        next_step=next_step,
     )

@@ -34,7 +34,7 @@ class DataRecord:
         splits: Items per split, the unlabelled ones by that name where there are any.
         sha256: Digest over every item's digest, class and split.
         duplicates: Items whose content occurred before.
-        unreadable: Names of items that could not be decoded.
+        unreadable: Name and reason of each item that could not be decoded.
     """
 
     classes: tuple[str, ...]

@@ -195,9 +195,7 @@ class _Files(ABC):
         return [Item(name, "") for name in names]
 
     def _counts(self, name: str) -> bool:
-        parts = PurePosixPath(name).parts
-        hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-        return not hidden and name.lower().endswith(self.suffixes)
+        return not is_hidden(name) and name.lower().endswith(self.suffixes)
 
 
 class _Folder(_Files):
@@ -254,6 +252,11 @@ class _Zip(_Files):
             raise
         except Exception as error:  # its decompressors raise over a dozen types on damaged entries
             raise DecodeError(f"zip entry {item.name} cannot be read ({error})") from error
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file, or a folder above it, is one that systems put beside the user's own."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
 
 
 def _zip_opened(path: Path) -> zipfile.ZipFile:

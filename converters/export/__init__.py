@@ -1,1 +1,1 @@
-"""The student as model files, and the files as variants of a bundle."""
+"""The student as model files, as small as they ship, and the files as variants of a bundle."""

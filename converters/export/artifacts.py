@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from edgeinfer.bundle import decode, encode
+from converters.recipe import IntegerTypes
+from edgeinfer.bundle import Precision, decode, encode
 from edgeinfer.host import atomic_file
 
 # Names of artifacts between steps: folders that hold the same model files and `artifacts.json`. The
@@ -17,8 +18,6 @@ NAMED_MODELS = "named-models"
 MODELS = "models"
 _LIST = "artifacts.json"
 
-Precision = Literal["fp32", "fp16", "int8", "mixed", "int8-dynamic", "int8-weight-only"]
-IntegerTypes = Literal["U8S8", "S8S8", "U8U8"]
 LayerPrecision = Literal["int8", "float"]
 
 

@@ -14,6 +14,7 @@ from converters.distill.folding import folded
 from converters.distill.student import load_network
 from converters.export.blame import export_error
 from converters.export.penultimate import PENULTIMATE, WithPenultimate
+from converters.export.slim_onnx import drop_notes
 from converters.quiet import logged
 from converters.recipe import LARGEST_BATCH, Recipe
 from converters.steps import Context, Step
@@ -45,20 +46,10 @@ def export_onnx(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
     )
     assert program is not None, "dynamo=True returns a program"
     model = program.model_proto
-    _strip(model)
+    drop_notes(model)
     if isinstance(module, WithPenultimate):
         _unwrap(model.graph)
     path.write_bytes(model.SerializeToString(deterministic=True))
-
-
-def _strip(model: onnx.ModelProto) -> None:
-    """Remove what the exporter notes for debugging: source lines and names, a fifth of a small model."""
-    graph = model.graph
-    parts = (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer)
-    for part in parts:
-        part.ClearField("doc_string")
-        part.ClearField("metadata_props")
-    graph.ClearField("value_info")
 
 
 def _unwrap(graph: onnx.GraphProto) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 import edgeinfer as ei
 from converters.compare.answers import ask, check_labels
 from converters.gold.store import GoldSet
@@ -74,8 +76,6 @@ def evaluate(gold: GoldSet, model: ei.Model, advance: Callable[[], None]) -> Eva
         DataError: An item's file is lost or damaged, or no class of the set is the model's.
         InputError: The model names no classes.
     """
-    import numpy as np
-
     check_labels({entry.item.label for entry in gold.entries.values()}, model, gold.folder)
     hits: dict[str, list[bool]] = {}
     wrong: list[Wrong] = []

@@ -1,1 +1,1 @@
-"""The bundle and its report."""
+"""The bundle: golden inputs, what was measured, model card and reports in one file."""

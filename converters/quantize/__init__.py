@@ -1,1 +1,1 @@
-"""Integer forms of the exported student."""
+"""Smaller forms of the exported student: static int8, calibrated or trained; dynamic, weight-only, fp16."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from converters.export.artifacts import Artifact, Precision
+from converters.export.artifacts import Artifact
 from converters.quantize.weights import (
     check_linear,
     dynamic_onnx,
@@ -18,6 +18,7 @@ from converters.quantize.weights import (
     weight_only_tflite,
 )
 from converters.recipe import ModelVariant
+from edgeinfer.bundle import Precision
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def write_further(
     """Write the files of `quantize.variants` that need no ranges, and return them in a fixed order.
 
     Args:
-        variants: What the recipe asks for; others than the above are for somebody else.
+        variants: What the recipe asks for; `int8`, which needs ranges, is passed over.
         onnx_path: The fp32 ONNX file.
         tflite_path: The fp32 TFLite file.
         folder: Where to.

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from converters.export.artifacts import IntegerTypes
+from converters.recipe import IntegerTypes
 from edgeinfer.bundle import decode
 from edgeinfer.errors import ConversionError
 from edgeinfer.inference import measure

@@ -11,6 +11,7 @@ from typing import Any
 import onnx
 
 from converters.export.artifacts import LayerPrecision
+from converters.export.onnx_session import onnx_session
 from converters.quantize.onnx_int8 import WEIGHTED
 from converters.quantize.tensor_map import TfliteActivations
 from edgeinfer.errors import ConversionError
@@ -19,7 +20,8 @@ from edgeinfer.errors import ConversionError
 _BEHIND = frozenset(
     {"Relu", "Clip", "BatchNormalization", "Identity", "Flatten", "Reshape", "Squeeze", "Transpose"}
 )
-_TFLITE_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL")
+# Operators with weights of the TFLite format, as `WEIGHTED` of ONNX.
+TFLITE_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL")
 _INTEGER = frozenset({"QLinearConv", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat", "ConvInteger"})
 
 
@@ -51,7 +53,7 @@ def find_layers(onnx_path: Path, tflite_path: Path, mapped: Mapping[str, str]) -
     graph = onnx.load(onnx_path).graph
     producers = {name: node for node in graph.node for name in node.output}
     tensors: dict[str, str] = {}
-    for name in TfliteActivations(tflite_path).outputs_of(_TFLITE_WEIGHTED):
+    for name in TfliteActivations(tflite_path).outputs_of(TFLITE_WEIGHTED):
         node = producers.get(mapped.get(name, ""))
         while node is not None and node.op_type in _BEHIND:
             node = producers.get(node.input[0])
@@ -115,14 +117,8 @@ def integer_operators(path: Path, scratch: Path) -> list[onnx.NodeProto]:
 
 def optimized(path: Path, scratch: Path) -> onnx.ModelProto:
     """Return the graph that ONNX Runtime makes of a file when a session loads."""
-    import onnxruntime
-
     written = scratch / "optimized.onnx"
-    options = onnxruntime.SessionOptions()
-    options.optimized_model_filepath = str(written)
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    onnx_session(path, written=written)
     model = onnx.load(written)
     written.unlink()
     return model
@@ -149,7 +145,7 @@ def tflite_precisions(path: Path, layers: Sequence[Layer]) -> dict[str, LayerPre
     details = {each["index"]: each for each in interpreter.get_tensor_details()}
     computed: dict[str, set[str]] = {}
     for op in interpreter._get_ops_details():
-        if op["op_name"] in _TFLITE_WEIGHTED:
+        if op["op_name"] in TFLITE_WEIGHTED:
             tensors = [details[int(at)] for at in (*op["inputs"][:2], op["outputs"][0])]
             computed[tensors[-1]["name"]] = {each["dtype"].__name__ for each in tensors}
     return {

@@ -11,9 +11,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from converters.export.artifacts import IntegerTypes
 from converters.quantize.ranges import Ranges
 from converters.quantize.weight_scales import LARGEST_WEIGHT, magnitudes, widened
+from converters.recipe import IntegerTypes
 
 _LOWEST = -3e38
 # Operators with weights: the layers that can be kept in float.

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.export.onnx_session import onnx_session
 from converters.quantize.clipping import Method, clipped_range
 from converters.quantize.histogram import Histogram, histogram, merge
 from edgeinfer.errors import ConversionError
@@ -55,7 +56,6 @@ class OnnxActivations:
 
     def __init__(self, path: Path) -> None:
         import onnx
-        import onnxruntime
 
         model = onnx.load(path)
         graph = model.graph
@@ -64,16 +64,7 @@ class OnnxActivations:
             for name in node.output:
                 if name and name not in known:
                     graph.output.append(onnx.ValueInfoProto(name=name))
-        options = onnxruntime.SessionOptions()
-        # Optimizers would rename what they fuse; one thread, so that sums round the same everywhere.
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 4
-        # The arena keeps the largest batch for good.
-        options.enable_cpu_mem_arena = False
-        self._session: Any = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = onnx_session(model.SerializeToString(), optimize="none", arena=False)
         floats = {each.name for each in self._session.get_outputs() if each.type == "tensor(float)"}
         # In the order in which they are computed.
         self._outputs = [name for node in graph.node for name in node.output if name in floats]

@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.export.onnx_session import onnx_session
 from converters.export.slim_onnx import slim_onnx
 from converters.quantize.layers import Layer
 from converters.quantize.onnx_int8 import quantize_onnx
@@ -179,12 +179,7 @@ class OnnxTrial:
 
 def onnx_logits(path: Path, items: Items) -> NDArray[np.float32]:
     """Return `(N, classes) float32` of an ONNX file's first output, one thread."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = onnx_session(path)
     name = session.get_inputs()[0].name
     size = largest_batch(session, _BATCH)
     return np.concatenate([session.run(None, {name: batch})[0] for batch in batches(items, size)])

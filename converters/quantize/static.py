@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from converters.data.dataset import load_record
-from converters.export.artifacts import NAMED_MODELS, Artifact, IntegerTypes, write_artifacts
+from converters.export.artifacts import NAMED_MODELS, Artifact, write_artifacts
 from converters.export.slim_onnx import slim_onnx
 from converters.export.variants import draft_manifest
 from converters.quantize.float_pair import FloatPair, calibrated, float_tensors
@@ -34,13 +33,13 @@ from converters.quantize.ranges import Items
 from converters.quantize.sensitivity import SENSITIVITY, OnnxTrial, Sensitivity, explore
 from converters.quantize.tflite_int8 import quantize_tflite
 from converters.quantize.trained import LEARNED, load_learned
-from converters.quiet import logged
-from converters.recipe import Recipe
+from converters.quiet import told
+from converters.recipe import IntegerTypes, Recipe
 from converters.steps import Context, Step
 from edgeinfer.bundle import BlobSet, encode, write_bundle
-from edgeinfer.errors import ConversionError, EdgeInferError
 from edgeinfer.preprocess import Preprocessor
 
+_WHAT = "quantizing the student"
 _FLOATS = (
     Artifact("tflite-fp32", "fp32.tflite", "tflite", "fp32", "litert"),
     Artifact("onnx-fp32", "fp32.onnx", "onnx", "fp32", "onnxruntime"),
@@ -71,25 +70,25 @@ def _run(context: Context) -> None:
         needs, Preprocessor(recipe.input.steps()), recipe.seed, settings.calibration_items
     )
     with context.report.bar("quantizing", 4) as bar:
-        with _told(log):
+        with told(log, _WHAT):
             pair = _pair(context, items)
         work = _Work(
             context, pair, _fresh(context.give(NAMED_MODELS)), _fresh(context.scratch / "candidates")
         )
         bar.advance(note="ranges")
-        with _told(log):
+        with told(log, _WHAT):
             sensitivity = _sensitivity(work)
         bar.advance(note="sensitivity")
         chosen = chosen_layers(pair.layers, sensitivity.chosen)
-        with _told(log):
+        with told(log, _WHAT):
             onnx_files, tried = _onnx_files(work, chosen)
         bar.advance(note="onnx")
-        with _told(log):
+        with told(log, _WHAT):
             tflite_file = _tflite_file(work, chosen, onnx_files[0])
         bar.advance(note="tflite")
     for name in ("fp32.onnx", "fp32.tflite"):
         shutil.copyfile(needs[name], work.models / name)
-    with _told(log):
+    with told(log, _WHAT):
         further = write_further(settings.variants, needs["fp32.onnx"], needs["fp32.tflite"], work.models)
     static = (tflite_file, *onnx_files) if "int8" in settings.variants else ()
     write_artifacts(work.models, (*static, *further, *_FLOATS))
@@ -199,20 +198,6 @@ def _tflite_file(work: _Work, chosen: Sequence[Layer], onnx_file: Artifact) -> A
     return Artifact(
         f"tflite-{precision}", path.name, "tflite", precision, "litert", onnx_file.method, layers=layers
     )
-
-
-@contextmanager
-def _told(log: Path) -> Iterator[None]:
-    """Send what the quantizers print to the log, and turn what they raise into an error that names it."""
-    try:
-        with logged(log):
-            yield
-    except EdgeInferError:
-        raise
-    except Exception as error:  # both quantizers raise whatever their passes raise
-        raise ConversionError(
-            f"quantizing the student failed ({error})", next_step=f"the whole story is in {log}"
-        ) from error
 
 
 def _fresh(folder: Path) -> Path:

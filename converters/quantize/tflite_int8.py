@@ -65,7 +65,11 @@ def quantize_tflite(
     ranges = widened(ranges)
     given = {name: {"min": _scalar(low), "max": _scalar(high)} for name, (low, high) in ranges.items()}
     weights = _weight_ranges(float_path, ranges, per_channel)
-    result: Any = quantizing.quantize({**given, **weights}, enable_progress_report=False)
+    write_tflite(quantizing.quantize({**given, **weights}, enable_progress_report=False), path)
+
+
+def write_tflite(result: Any, path: Path) -> None:
+    """Write what a quantizer made, over what is there."""
     path.unlink(missing_ok=True)
     result.export_model(str(path))
     # The quantizer marks what it writes as executable.

@@ -25,11 +25,11 @@ from converters.quantize.float_pair import FloatPair, calibrated
 from converters.quantize.items import validation_items
 from converters.quantize.qat import QatNetwork, activations, named_as
 from converters.quantize.ranges import Items, OnnxActivations, Ranges
-from converters.quiet import logged
+from converters.quiet import told
 from converters.recipe import Qat, Recipe, Training
 from converters.steps import Context, Step
 from edgeinfer.bundle import encode
-from edgeinfer.errors import ConversionError, EdgeInferError
+from edgeinfer.errors import ConversionError
 from edgeinfer.preprocess import Preprocessor
 
 LEARNED = "qat"
@@ -127,17 +127,9 @@ def _run(context: Context) -> None:
     student = load_student(recipe, len(load_record(needs).classes), needs["student.pt"])
     network = _trained(context, qat, student, preprocess)
     items, _ = validation_items(needs, preprocess, recipe.seed, _PROBES)
-    try:
-        with logged(log):
-            probes = torch.from_numpy(items.tensors(0, len(items)))
-            write_learned(network, probes, folder, penultimate=recipe.drift.projections > 0)
-    except EdgeInferError:
-        raise
-    except Exception as error:  # the exporters raise whatever their passes raise
-        raise ConversionError(
-            f"exporting the student trained for int8 failed ({error})",
-            next_step=f"the whole story is in {log}",
-        ) from error
+    with told(log, "exporting the student trained for int8"):
+        probes = torch.from_numpy(items.tensors(0, len(items)))
+        write_learned(network, probes, folder, penultimate=recipe.drift.projections > 0)
 
 
 def _trained(context: Context, qat: Qat, student: nn.Module, preprocess: Preprocessor) -> QatNetwork:

@@ -13,7 +13,6 @@ back at every run.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -21,11 +20,12 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from converters.quantize.onnx_int8 import WEIGHTED, output_axis
+from converters.quantize.tflite_int8 import write_tflite
 from edgeinfer.errors import ConversionError
 
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 _CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
-LINEAR = frozenset({"Gemm", "MatMul"})
+_LINEAR = frozenset({"Gemm", "MatMul"})
 
 
 def check_linear(float_path: Path, variant: str) -> None:
@@ -39,7 +39,7 @@ def check_linear(float_path: Path, variant: str) -> None:
         ConversionError: The variant does not suit the network.
     """
     kinds = [node.op_type for node in onnx.load(float_path, load_external_data=False).graph.node]
-    convolutions, linear = (sum(kind in group for kind in kinds) for group in (_CONVOLUTIONS, LINEAR))
+    convolutions, linear = (sum(kind in group for kind in kinds) for group in (_CONVOLUTIONS, _LINEAR))
     if convolutions or not linear:
         raise ConversionError(
             f"variant {variant!r} does not suit this network: its convolutions would run slower than in float, or not "
@@ -91,7 +91,7 @@ def half_tflite(float_path: Path, path: Path) -> None:
     names = qtyping.TFLOperationName
     for kind in (names.CONV_2D, names.DEPTHWISE_CONV_2D, names.CONV_2D_TRANSPOSE, names.FULLY_CONNECTED):
         quantizing.add_weight_only_config(".*", kind, 16, algorithm_key=AlgorithmName.FLOAT_CASTING)
-    _export(quantizing, path)
+    write_tflite(quantizing.quantize(enable_progress_report=False), path)
 
 
 def weight_only_onnx(float_path: Path, path: Path) -> None:
@@ -133,7 +133,8 @@ def weight_only_tflite(float_path: Path, path: Path) -> None:
     """
     from ai_edge_quantizer import quantizer, recipe
 
-    _export(quantizer.Quantizer(str(float_path), recipe.weight_only_wi8_afp32()), path)
+    quantizing = quantizer.Quantizer(str(float_path), recipe.weight_only_wi8_afp32())
+    write_tflite(quantizing.quantize(enable_progress_report=False), path)
 
 
 def dynamic_onnx(float_path: Path, path: Path) -> None:
@@ -148,7 +149,7 @@ def dynamic_onnx(float_path: Path, path: Path) -> None:
     quantize_dynamic(
         str(float_path),
         str(path),
-        op_types_to_quantize=sorted(LINEAR),
+        op_types_to_quantize=sorted(_LINEAR),
         per_channel=True,
         weight_type=QuantType.QInt8,
     )
@@ -163,7 +164,8 @@ def dynamic_tflite(float_path: Path, path: Path) -> None:
     """
     from ai_edge_quantizer import quantizer, recipe
 
-    _export(quantizer.Quantizer(str(float_path), recipe.dynamic_wi8_afp32()), path)
+    quantizing = quantizer.Quantizer(str(float_path), recipe.dynamic_wi8_afp32())
+    write_tflite(quantizing.quantize(enable_progress_report=False), path)
 
 
 def _layer_weights(model: onnx.ModelProto) -> dict[str, tuple[NDArray[np.float32], int]]:
@@ -189,10 +191,3 @@ def _write(model: onnx.ModelProto, first: list[onnx.NodeProto], path: Path) -> N
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     path.write_bytes(model.SerializeToString(deterministic=True))
-
-
-def _export(quantizing: Any, path: Path) -> None:
-    path.unlink(missing_ok=True)
-    quantizing.quantize(enable_progress_report=False).export_model(str(path))
-    # The quantizer marks what it writes as executable.
-    path.chmod(0o644)

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from converters.ready.proof import copied, outputs_of, probes, same
+from converters.ready.proof import copied, outputs_of, probes, repeated, same
 from edgeinfer.errors import ConversionError
 
 BATCH = "batch"
@@ -46,9 +46,7 @@ def state_outputs(model: onnx.ModelProto) -> None:
     """
     (declared,) = model.graph.input
     count = declared.type.tensor_type.shape.dim[0].dim_value or 1
-    given = probes(model)
-    fed = np.concatenate([given] * (count // len(given) + 1))[:count]
-    values = outputs_of(model, fed)
+    values = outputs_of(model, repeated(probes(model), count))
     names = [each.name for each in model.graph.output]
     del model.graph.output[:]
     for name in names:

@@ -12,9 +12,10 @@ import numpy as np
 import onnx
 
 from converters.export.runtimes import TFLITE_SINCE, onnx_needs
+from converters.quantize.layers import TFLITE_WEIGHTED
 from converters.ready.batch import fix_lengths, free_batch, state_outputs
 from converters.ready.onnx_file import clean, lower, read_onnx
-from converters.ready.proof import copied, outputs_of, probes, same
+from converters.ready.proof import copied, outputs_of, probes, repeated, same
 from converters.ready.recipe import ModelFile, ReadyRecipe
 from converters.ready.rules import FORMATS
 from edgeinfer.engines import SessionOptions, TensorInfo, engine_named
@@ -187,8 +188,7 @@ def _prove(original: onnx.ModelProto, model: onnx.ModelProto) -> None:
     declared = next(each for each in original.graph.input if each.name == model.graph.input[0].name)
     assert declared.name not in weights, "weights are no inputs any more"
     count = declared.type.tensor_type.shape.dim[0].dim_value or 1
-    given = probes(model)
-    fed = np.concatenate([given] * (count // len(given) + 1))[:count]
+    fed = repeated(probes(model), count)
     names = [each.name for each in model.graph.output]
     known = {each.name for each in original.graph.output}
     # A tensor inside the graph becomes an output by being named as one.
@@ -218,8 +218,7 @@ def _tflite_precision(path: Path) -> Precision:
     interpreter: Any = Interpreter(model_path=str(path))
     interpreter.allocate_tensors()
     dtypes = {each["index"]: each["dtype"] for each in interpreter.get_tensor_details()}
-    weighted = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL")
-    ops = [op for op in interpreter._get_ops_details() if op["op_name"] in weighted]
+    ops = [op for op in interpreter._get_ops_details() if op["op_name"] in TFLITE_WEIGHTED]
     small = [dtypes[int(op["outputs"][0])] in (np.int8, np.uint8, np.int16) for op in ops]
     if not any(small):
         return "fp32"

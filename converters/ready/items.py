@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.data.complaints import refuse_unreadable
+from converters.data.sources import PICTURES, is_hidden
 from converters.ready.wrap import Contract
 from edgeinfer.errors import DataError, InputError
 from edgeinfer.preprocess import Preprocessor
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 ARRAYS = (".npy",)
 # Of the files of a folder that look like inputs, so many may be unreadable.
 _MOST_UNREADABLE = 0.01
@@ -89,14 +90,8 @@ def folder_items(folder: Path, key: str, made: Contract, most: int, seed: int) -
             items.tensors(at, at + 1)
             readable.append(path)
         except (InputError, DataError) as error:
-            broken.append((path, error))
-    if len(broken) > _MOST_UNREADABLE * len(paths):
-        names = ", ".join(path.name for path, _ in broken[:5])
-        raise DataError(
-            f"{len(broken)} of {len(paths)} files under {key} cannot be read: {names}",
-            found=str(broken[0][1]),
-            next_step="mend or remove them",
-        )
+            broken.append(f"{path.relative_to(folder).as_posix()}: {error}")
+    refuse_unreadable(broken, len(paths), _MOST_UNREADABLE, f"mend those under {key}, or remove them")
     return FolderItems(readable, made)
 
 
@@ -125,7 +120,8 @@ def _matching(folder: Path, key: str, kinds: Sequence[str]) -> list[Path]:
             next_step="name a folder, relative to the recipe",
         )
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    paths = [path for path in files if path.suffix.lower() in kinds]
+    seen = [path for path in files if not is_hidden(path.relative_to(folder).as_posix())]
+    paths = [path for path in seen if path.suffix.lower() in kinds]
     if not paths:
         raise DataError(
             f"{key} {folder} matches nothing",

@@ -12,6 +12,7 @@ import onnx
 from onnx import version_converter
 
 from converters.export.runtimes import IR_SINCE, OPSET_SINCE, opset_of, release_order
+from converters.export.slim_onnx import drop_notes
 from edgeinfer.errors import ConversionError
 
 # Quantization per channel needs 13; converters of operator sets meet fewer gaps above 17.
@@ -92,7 +93,7 @@ def clean(model: onnx.ModelProto, outputs: Sequence[str] | None) -> list[str]:
             next_step="fold the others in as constants, and export again",
         )
     before = model.ByteSize()
-    _strip(model)
+    drop_notes(model)
     if model.ByteSize() < before:
         notes.append(f"removed {before - model.ByteSize():,} bytes of names and notes for debugging")
     return notes
@@ -199,14 +200,6 @@ def _read_by(nodes: Iterable[onnx.NodeProto]) -> Iterator[str]:
             for inner in (attribute.g, *attribute.graphs):
                 yield from _read_by(inner.node)
                 yield from (each.name for each in inner.output)
-
-
-def _strip(model: onnx.ModelProto) -> None:
-    graph = model.graph
-    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
-        part.ClearField("doc_string")
-        part.ClearField("metadata_props")
-    graph.ClearField("value_info")
 
 
 def _keep(field: object, items: Iterable[object]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.export.onnx_session import onnx_session
 from edgeinfer.engines import EngineInfo, Session, SessionOptions, TensorInfo, engine_named
 from edgeinfer.errors import ModelLoadError
 
@@ -49,14 +50,8 @@ class _Plain:
 
 class _PlainOnnx(_Plain):
     def __init__(self, model: bytes, inputs: tuple[TensorInfo, ...], outputs: tuple[TensorInfo, ...]) -> None:
-        import onnxruntime
-
         super().__init__(inputs, outputs)
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 4
-        self._session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._session = onnx_session(model, optimize="none")
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         names = [each.name for each in self.outputs]

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from converters.export.onnx_session import onnx_session
 from edgeinfer.errors import ConversionError
 
 Array = NDArray[Any]
@@ -43,18 +44,12 @@ def outputs_of(model: onnx.ModelProto, fed: Array, names: list[str] | None = Non
     """
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
     weights = {each.name for each in model.graph.initializer}
     (name,) = [each.name for each in model.graph.input if each.name not in weights]
     quiet = onnxruntime.RunOptions()
     quiet.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnx_session(model.SerializeToString(), optimize="none")
         wanted = names or [each.name for each in session.get_outputs()]
         return dict(zip(wanted, session.run(wanted, {name: fed}, quiet), strict=True))
     except Exception as error:  # its exceptions share no base of their own
@@ -89,6 +84,11 @@ def probes(model: onnx.ModelProto) -> Array:
         least = -128 if dtype == np.int8 else 0
         values = generator.integers(least, least + 256, (_PROBES, *shape)).astype(dtype)
     return values
+
+
+def repeated(inputs: Array, count: int) -> Array:
+    """Return `count` of the inputs, from the first again where there are fewer."""
+    return np.concatenate([inputs] * (count // len(inputs) + 1))[:count]
 
 
 def same(one: Mapping[str, Array], other: Mapping[str, Array]) -> bool:

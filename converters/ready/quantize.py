@@ -9,6 +9,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from converters.export.onnx_session import onnx_session
+from converters.export.slim_onnx import drop_imports
 from converters.quantize.onnx_int8 import WEIGHTED, quantize_onnx
 from converters.quantize.ranges import Ranges, collect_ranges
 from converters.quantize.tensor_map import TfliteActivations
@@ -119,22 +121,11 @@ def _modernized(path: Path, bound: Variant, scratch: Path) -> Path:
 
 def _folded(path: Path, scratch: Path) -> Path:
     """Write the graph with constants computed and batch norms folded into their layers; quantizers need that."""
-    import onnxruntime
-
     written = scratch / "folded.onnx"
-    options = onnxruntime.SessionOptions()
-    # Above the basic level operators appear that belong to this runtime alone.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(written)
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    onnx_session(path, optimize="basic", written=written)
     model, original = onnx.load(written), onnx.load(path, load_external_data=False)
     model.ir_version = original.ir_version
-    used = {node.domain for node in model.graph.node} | {""}
-    kept = [each for each in model.opset_import if each.domain in used]
-    del model.opset_import[:]
-    model.opset_import.extend(kept)
+    drop_imports(model)
     onnx.save(model, written)
     return written
 

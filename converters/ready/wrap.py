@@ -16,6 +16,7 @@ from edgeinfer.bundle import (
     Boxes,
     CenterCrop,
     Decode,
+    DType,
     Input,
     Layout,
     Manifest,
@@ -37,7 +38,6 @@ from edgeinfer.bundle import (
 from edgeinfer.engines import TensorInfo
 from edgeinfer.errors import ConversionError, DataError
 
-DType = Literal["float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool"]
 INPUT = "input"
 PICTURE = "image"
 _TASKS = {
@@ -242,7 +242,7 @@ def _input_binding(file: ReadyFile, made: Contract) -> Binding:
         )
     batch = shape[0] if isinstance(shape[0], int) else BATCH
     lengths = tuple(expected[1:])
-    return Binding(tensor.name, known_dtype(tensor.dtype), (batch, *lengths), permute, quantization)
+    return Binding(tensor.name, _known_dtype(tensor.dtype), (batch, *lengths), permute, quantization)
 
 
 def _output_binding(tensor: TensorInfo, output: Output) -> Binding:
@@ -258,15 +258,15 @@ def _output_binding(tensor: TensorInfo, output: Output) -> Binding:
         )
     batch = shape[0] if isinstance(shape[0], int) else BATCH
     return Binding(
-        tensor.name, known_dtype(tensor.dtype), (batch, *output.shape[1:]), None, tensor.quantization
+        tensor.name, _known_dtype(tensor.dtype), (batch, *output.shape[1:]), None, tensor.quantization
     )
 
 
 def _manifest_dtype(tensor: TensorInfo) -> DType:
-    return "float32" if tensor.quantization is not None else known_dtype(tensor.dtype)
+    return "float32" if tensor.quantization is not None else _known_dtype(tensor.dtype)
 
 
-def known_dtype(name: str) -> DType:
+def _known_dtype(name: str) -> DType:
     """Return a type's name as one that a manifest holds.
 
     Raises:

@@ -2,8 +2,8 @@
 
 from converters.recipe.augment import Augment
 from converters.recipe.data import Data
+from converters.recipe.gates import Gates
 from converters.recipe.input import AudioInput, ImageInput, Input, TableInput
-from converters.recipe.limits import Gates, Quantize
 from converters.recipe.load import load_recipe, read_table
 from converters.recipe.models import (
     LARGEST_BATCH,
@@ -23,7 +23,7 @@ from converters.recipe.networks import (
     SeparableNetwork,
 )
 from converters.recipe.profile import Card, Cascade, Drift
-from converters.recipe.quantization import ModelVariant, Qat
+from converters.recipe.quantization import IntegerTypes, ModelVariant, Qat, Quantize
 from converters.recipe.recipe import Recipe
 from converters.recipe.rules import check_recipe
 
@@ -42,6 +42,7 @@ __all__ = [
     "Hint",
     "ImageInput",
     "Input",
+    "IntegerTypes",
     "Member",
     "MlpNetwork",
     "ModelVariant",

@@ -1,24 +1,37 @@
-"""Rules of the variants in the quantization section, and of training for int8."""
+"""Rules of the quantization section."""
 
 from __future__ import annotations
 
-from converters.recipe.limits import Quantize
 from converters.recipe.models import LARGEST_BATCH, Student
 from converters.recipe.networks import FactoryNetwork, MlpNetwork
-from converters.recipe.quantization import Qat
+from converters.recipe.quantization import Qat, Quantize
 from converters.recipe.require import require
 
 
-def check_variants(quantize: Quantize, student: Student) -> None:
-    """Hold the variants, and training for int8, against their rules.
+def check_quantize(quantize: Quantize, student: Student) -> None:
+    """Hold the quantization section against its rules.
 
     Raises:
         RecipeError: The first rule that is broken.
     """
+    _check_static(quantize)
     _check_variants(quantize, student)
     if quantize.qat is not None:
         require("int8" in quantize.variants, "quantize.qat", "no int8", "int8 among quantize.variants")
         _check_qat(quantize.qat)
+
+
+def _check_static(quantize: Quantize) -> None:
+    for name in ("calibration_items", "sensitivity_items"):
+        items = getattr(quantize, name)
+        require(items > 0, f"quantize.{name}", items, "1 or more")
+    require(90 <= quantize.percentile <= 100, "quantize.percentile", quantize.percentile, "90 to 100")
+    types, layers = quantize.onnx_types, quantize.float_layers
+    require(types and len(set(types)) == len(types), "quantize.onnx_types", list(types), "each once")
+    require(0 < quantize.ship <= len(types), "quantize.ship", quantize.ship, f"1 to {len(types)}, as types")
+    require(
+        layers == "auto" or not isinstance(layers, str), "quantize.float_layers", layers, "'auto' or a list"
+    )
 
 
 def _check_variants(quantize: Quantize, student: Student) -> None:

@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from converters.recipe.augment import Augment
 from converters.recipe.data import Data
+from converters.recipe.gates import Gates
 from converters.recipe.input import ImageInput, Input
-from converters.recipe.limits import Gates, Quantize
 from converters.recipe.models import Member, Student, Teacher
 from converters.recipe.profile import Card, Cascade, Drift
+from converters.recipe.quantization import Quantize
 from edgeinfer.bundle import canonical_json, encode
 
 _Model = TypeVar("_Model", Member, Teacher)
@@ -32,7 +33,7 @@ class Recipe:
         teacher: What to learn from.
         student: What to ship.
         augment: Variation of the training items.
-        quantize: Static int8.
+        quantize: Smaller model files.
         gates: Limits.
         drift: Drift reference.
         cascade: Handing unsure answers to the teacher.

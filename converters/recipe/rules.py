@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 from converters.recipe.data import Data
+from converters.recipe.gates import Gates
 from converters.recipe.input import Input
 from converters.recipe.input_rules import check_augment, check_input
-from converters.recipe.limits import Gates, Quantize
 from converters.recipe.model_rules import check_student, check_teacher
 from converters.recipe.profile_rules import check_profile
-from converters.recipe.quantization_rules import check_variants
+from converters.recipe.quantization_rules import check_quantize
 from converters.recipe.recipe import Recipe
 from converters.recipe.require import require
 from edgeinfer.bundle import NAME_PATTERN, encode
@@ -29,28 +29,14 @@ def check_recipe(recipe: Recipe) -> None:
     require(named, "name", repr(recipe.name), "letters, digits, '.', '_' or '-'")
     require(recipe.top > 0, "top", recipe.top, "1 or more")
     require(0 <= recipe.seed < 2**31, "seed", recipe.seed, f"0 to {2**31 - 1}")
-    _check_quantize(recipe.quantize)
     _check_gates(recipe.gates)
     _check_data(recipe.data, recipe.input)
     check_input(recipe.input)
     check_augment(recipe.augment, recipe.input)
     check_teacher(recipe.teacher, recipe.input)
     check_student(recipe.student, recipe.teacher, recipe.input)
-    check_variants(recipe.quantize, recipe.student)
+    check_quantize(recipe.quantize, recipe.student)
     check_profile(recipe.drift, recipe.cascade)
-
-
-def _check_quantize(quantize: Quantize) -> None:
-    for name in ("calibration_items", "sensitivity_items"):
-        items = getattr(quantize, name)
-        require(items > 0, f"quantize.{name}", items, "1 or more")
-    require(90 <= quantize.percentile <= 100, "quantize.percentile", quantize.percentile, "90 to 100")
-    types, layers = quantize.onnx_types, quantize.float_layers
-    require(types and len(set(types)) == len(types), "quantize.onnx_types", list(types), "each once")
-    require(0 < quantize.ship <= len(types), "quantize.ship", quantize.ship, f"1 to {len(types)}, as types")
-    require(
-        layers == "auto" or not isinstance(layers, str), "quantize.float_layers", layers, "'auto' or a list"
-    )
 
 
 def _check_gates(gates: Gates) -> None:

@@ -22,8 +22,11 @@ _OF_TEACHER, _OF_STUDENT, _OF_SHIPPED = 1, 2, 0
 def accuracy_chart(report: Report) -> Markup:
     """Draw what share each model names rightly, with intervals."""
     figures = report.figures
-    models = [("teacher", figures.teacher_accuracy, 1), ("student, PyTorch", figures.student_accuracy, 2)]
-    models += [(each.id, each.accuracy, 0) for each in figures.variants]
+    models = [
+        ("teacher", figures.teacher_accuracy, _OF_TEACHER),
+        ("student, PyTorch", figures.student_accuracy, _OF_STUDENT),
+    ]
+    models += [(each.id, each.accuracy, _OF_SHIPPED) for each in figures.variants]
     rows = [Row(name, (_dot(share, series, name),)) for name, share, series in models]
     limit = accuracy_limit(report)
     low = min(share.low for _, share, _ in models)
@@ -120,8 +123,7 @@ def snr_chart(layers: Layers) -> Markup:
 
 def bytes_chart(layers: Layers) -> Markup:
     """Draw how many bytes each layer takes in every quantized file, and what is left over."""
-    variants = layer_variants(layers)
-    rows, most = [], 0.0
+    variants, rows = layer_variants(layers), []
     for layer in layers.layers[:_MOST_LAYERS]:
         stored = [(at, layer.variants.get(variant)) for at, variant in enumerate(variants)]
         if any(own is not None and own.bytes for _, own in stored):
@@ -202,7 +204,7 @@ def reliability_chart(report: Report) -> Markup:
             ]
         )
     plane = Plane(
-        "confidence", "share that is right", (0, 1), (0, 1), percent_tick, percent_tick, diagonal=True
+        "confidence", "share that is right", (0, 1), (0, 1), _percent_tick, _percent_tick, diagonal=True
     )
     told = "; ".join(
         f"{name}: {_told_bins(points)}" for name, points in zip(("before", "after"), series, strict=True)
@@ -231,7 +233,7 @@ def training_charts(report: Report) -> list[tuple[str, Markup]]:
     return charts
 
 
-def percent_tick(value: float) -> str:
+def _percent_tick(value: float) -> str:
     """Return a share as a tick's text."""
     return f"{value:.0%}"
 
@@ -242,7 +244,7 @@ def _dot(share: Proportion, series: int, name: str) -> Dot:
 
 def _points(span: float) -> Callable[[float], str]:
     """Return how ticks of a share are shown, with as many digits as they differ in."""
-    return "{:.1%}".format if span < 0.05 else percent_tick
+    return "{:.1%}".format if span < 0.05 else _percent_tick
 
 
 def _stored_row(name: str, stored: Sequence[tuple[int, int]], variants: Sequence[str]) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from converters.data.dataset import DataRecord
 from converters.distill.architecture import Candidate
@@ -36,7 +36,7 @@ class Report:
         reliability: Confidence against accuracy, of the student on the test split.
         tools: Version per package.
         histories: Epochs of each training, by what was trained.
-        sensitivity: What layers kept in float regain, where that was measured.
+        sensitivity: What layers kept in float regain.
         integer_types: Choices of integer types for ONNX that were tried.
         candidates: Students that were measured to choose one, if it was not named.
     """
@@ -50,9 +50,9 @@ class Report:
     mistakes: Mistakes
     reliability: Reliability
     tools: Mapping[str, str]
-    histories: Mapping[str, tuple[Epoch, ...]] = field(default_factory=dict)
-    sensitivity: Sensitivity | None = None
-    integer_types: tuple[TypeFigures, ...] = ()
+    histories: Mapping[str, tuple[Epoch, ...]]
+    sensitivity: Sensitivity
+    integer_types: tuple[TypeFigures, ...]
     candidates: tuple[Candidate, ...] = ()
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from converters.report.document import Report, decibels, headline, percent
 from converters.report.frontier import described, trained
+from converters.report.mistakes import STUDENT, TEACHER
 from converters.report.quantization import quantization_section
 from converters.verify.figures import VariantFigures
 from converters.verify.proportion import shown
@@ -123,8 +124,7 @@ def _layers(report: Report) -> str:
 
 
 def _quantization(report: Report) -> str:
-    sensitivity = report.sensitivity
-    return "" if sensitivity is None else quantization_section(report.integer_types, sensitivity)
+    return quantization_section(report.integer_types, report.sensitivity)
 
 
 def _own(value: float | None) -> str:
@@ -141,9 +141,9 @@ def _classes(report: Report) -> str:
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for each in worst[:_WORST_CLASSES]:
-        models = ("teacher", "student", mistakes.shipped)
+        models = (TEACHER, STUDENT, mistakes.shipped)
         shares = [f"{each.accuracy[model].value:.1%}" for model in models]
-        rows.append(row(each.name, str(each.accuracy["teacher"].n), *shares, str(each.lost)))
+        rows.append(row(each.name, str(each.accuracy[TEACHER].n), *shares, str(each.lost)))
     names = report.data.classes
     pairs = [
         f"{plain(names[each.true])} taken for {plain(names[each.named])} ({each.items})"

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from converters.report.svg import Drawing, Scale, shortened
 
-WIDTH = 460.0
+_WIDTH = 460.0
 _ROW = 24.0
 _TOP, _BOTTOM, _RIGHT = 8.0, 40.0, 22.0
 _LETTER, _BOLD = 6.6, 1.1
@@ -103,11 +103,11 @@ def _frame(
     spread = max((len(row.dots) for row in rows), default=1)
     height = max(_ROW, 9.0 * spread + 8)
     bottom = _TOP + height * len(rows)
-    drawing = Drawing(WIDTH, bottom + _BOTTOM, title, description)
+    drawing = Drawing(_WIDTH, bottom + _BOTTOM, title, description)
     noted = max((len(row.note) for row in rows), default=0)
     # Notes stand behind bars, the longest one too.
     right = _RIGHT + (noted * _LETTER if noted else 0)
-    scale = Scale(axis.low, axis.high, left, WIDTH - right)
+    scale = Scale(axis.low, axis.high, left, _WIDTH - right)
     for tick in scale.ticks():
         drawing.line(scale(tick), _TOP, scale(tick), bottom)
         drawing.text(scale(tick), bottom + 12, axis.shown(tick), anchor="middle", kind="tick")

@@ -6,11 +6,12 @@ It runs before the gate, so that a conversion that misses a limit still says whe
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from converters.data.dataset import load_record, load_split
 from converters.distill.architecture import ARCHITECTURE, load_architecture
+from converters.distill.teacher import RECORD, load_teacher_record
 from converters.distill.training import Epoch
 from converters.export.artifacts import MODELS, load_artifacts
 from converters.quantize.integer_types import INTEGER_TYPES, load_types
@@ -33,18 +34,6 @@ from edgeinfer.bundle import decode, encode
 
 # The page with pictures of test items lies beside the bundle; the one without travels in it.
 PAGE, SHIPPED_PAGE = "report.html", "shipped-report.html"
-_NEEDS = (
-    "items.npy",
-    "splits.npz",
-    "data.json",
-    MODELS,
-    "figures.json",
-    ANSWERS,
-    "calibration.json",
-    LAYERS_FILE,
-)
-# Shown where a step of the pipeline gives them.
-_HISTORIES = {"teacher.json": "teacher", "history.json": "student"}
 
 
 def gather(recipe: Recipe, files: Mapping[str, Path]) -> Report:
@@ -59,6 +48,10 @@ def gather(recipe: Recipe, files: Mapping[str, Path]) -> Report:
     artifacts = load_artifacts(files[MODELS])
     floats = {each.format: each.id for each in reversed(artifacts) if each.precision == "fp32"}
     before = {each.id: floats.get(each.format) for each in artifacts if each.precision != "fp32"}
+    histories = {
+        "teacher": load_teacher_record(files[RECORD]).history,
+        "student": load_history(files["history.json"]),
+    }
     return Report(
         recipe=recipe,
         data=record,
@@ -69,22 +62,16 @@ def gather(recipe: Recipe, files: Mapping[str, Path]) -> Report:
         mistakes=find_mistakes(answers, record.classes, before, fitted.temperature),
         reliability=reliability(answers.student, answers.labels, fitted.temperature),
         tools=tool_versions(),
-        histories={
-            title: epochs
-            for name, title in _HISTORIES.items()
-            if name in files and (epochs := read_history(files[name]))
-        },
-        sensitivity=load_sensitivity(files[SENSITIVITY]) if SENSITIVITY in files else None,
-        integer_types=load_types(files[INTEGER_TYPES]) if INTEGER_TYPES in files else (),
-        candidates=load_architecture(files[ARCHITECTURE]).candidates if ARCHITECTURE in files else (),
+        histories={title: epochs for title, epochs in histories.items() if epochs},
+        sensitivity=load_sensitivity(files[SENSITIVITY]),
+        integer_types=load_types(files[INTEGER_TYPES]),
+        candidates=load_architecture(files[ARCHITECTURE]).candidates,
     )
 
 
-def read_history(path: Path) -> tuple[Epoch, ...]:
-    """Return the epochs of a training: a list of them, or a record with one under `history`."""
-    value = json.loads(path.read_text())
-    epochs = value if isinstance(value, list) else value.get("history", [])
-    return tuple(decode(Epoch, each, where=path.name) for each in epochs)
+def load_history(path: Path) -> tuple[Epoch, ...]:
+    """Return the epochs of the student's training."""
+    return tuple(decode(Epoch, each, where=path.name) for each in json.loads(path.read_text()))
 
 
 def shown_items(mistakes: Mistakes, files: Mapping[str, Path]) -> dict[int, str]:
@@ -103,19 +90,24 @@ def _run(context: Context) -> None:
     context.give(SHIPPED_PAGE).write_bytes(page(report, {}))
 
 
-def report_step(available: Collection[str]) -> Step:
-    """Return the step for a pipeline.
-
-    Args:
-        available: Artifacts that earlier steps give; those it can show are among its needs.
-    """
-    shown = tuple(
-        name for name in (*_HISTORIES, SENSITIVITY, INTEGER_TYPES, ARCHITECTURE) if name in available
-    )
-    return Step(
-        "report",
-        (*_NEEDS, *shown),
-        ("report.json", "report.md", PAGE, SHIPPED_PAGE),
-        lambda recipe: encode(recipe.published()),
-        _run,
-    )
+REPORT = Step(
+    "report",
+    (
+        "items.npy",
+        "splits.npz",
+        "data.json",
+        RECORD,
+        ARCHITECTURE,
+        "history.json",
+        SENSITIVITY,
+        INTEGER_TYPES,
+        MODELS,
+        ANSWERS,
+        "figures.json",
+        LAYERS_FILE,
+        "calibration.json",
+    ),
+    ("report.json", "report.md", PAGE, SHIPPED_PAGE),
+    lambda recipe: encode(recipe.published()),
+    _run,
+)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 # Marks of a series: colour and shape both differ, so that neither is needed alone.
-SHAPES = ("disc", "ring", "diamond", "square")
+_SHAPES = ("disc", "ring", "diamond", "square")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Drawing:
 
     def mark(self, x: float, y: float, series: int, *, size: float = 4.5, tip: str = "") -> None:
         """Draw the mark of a series, numbered from 0."""
-        shape, kind = SHAPES[series % len(SHAPES)], f"mark s{series % len(SHAPES)}"
+        shape, kind = _SHAPES[series % len(_SHAPES)], f"mark s{series % len(_SHAPES)}"
         if shape in ("disc", "ring"):
             drawn = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{:.1f}" class="{}">{}</circle>').format(
                 x, y, size if shape == "disc" else size + 1, f"{kind} {shape}", _tip(tip)

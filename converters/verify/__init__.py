@@ -1,1 +1,1 @@
-"""What was lost: figures of every variant, limits, calibrated confidence."""
+"""What was lost: answers, times and figures of every variant, layer by layer; limits; calibrated confidence."""

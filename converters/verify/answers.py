@@ -1,4 +1,4 @@
-"""The test step: what every model says of every test picture, kept so that nobody asks twice.
+"""The test step: what every model says of every test item, kept so that nobody asks twice.
 
 The draft bundle is loaded as an app loads it, and an answer counts by the label that the app would
 see, so that what is said of a variant holds for its file, its binding, its labels and its engine together.

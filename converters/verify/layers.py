@@ -19,11 +19,11 @@ from torch import nn
 from converters.data.dataset import load_record, load_split
 from converters.distill.student import load_student
 from converters.export.artifacts import MODELS, load_artifacts
-from converters.export.matching import match, trace
 from converters.quantize.trained import LEARNED, load_learned
 from converters.quiet import logged
 from converters.steps import Context, Step
 from converters.verify.file_pairs import FilePair
+from converters.verify.matching import match, trace
 from converters.verify.onnx_pair import OnnxPair
 from converters.verify.tally import Compared, Tally, own_snr
 from converters.verify.tflite_pair import TflitePair

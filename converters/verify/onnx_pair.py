@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from converters.export.onnx_session import onnx_session
 from converters.verify.file_pairs import Array, Seen
 from converters.verify.skeleton import Graph, Operation, paired
 
@@ -121,8 +122,6 @@ def _stored(model: onnx.ModelProto) -> dict[str, int]:
 
 def _session(model: onnx.ModelProto, tensors: list[str]) -> Any:
     """Return a session of a copy of a model that gives these tensors too."""
-    import onnxruntime
-
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     inferred = onnx.shape_inference.infer_shapes(watched).graph.value_info
@@ -132,9 +131,4 @@ def _session(model: onnx.ModelProto, tensors: list[str]) -> Any:
         if name not in given:
             kind = kinds.get(name, onnx.TensorProto.FLOAT)
             watched.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, None))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(
-        watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    return onnx_session(watched.SerializeToString())

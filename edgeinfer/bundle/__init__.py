@@ -4,7 +4,7 @@ from edgeinfer.bundle.answer_rules import picture_size
 from edgeinfer.bundle.audio_steps import SAMPLE_RATES, DecodeAudio, FitLength, LogMel, Mfcc, band_edges
 from edgeinfer.bundle.canonical import canonical_json
 from edgeinfer.bundle.codec import Dialect, decode, encode
-from edgeinfer.bundle.content import Blob, TensorBlob
+from edgeinfer.bundle.content import Blob, DType, TensorBlob
 from edgeinfer.bundle.detection import (
     Boxes,
     DetectionStep,
@@ -22,6 +22,7 @@ from edgeinfer.bundle.manifest import (
     Lineage,
     Manifest,
     Output,
+    Precision,
     Quantization,
     Tolerance,
     Variant,
@@ -78,6 +79,7 @@ __all__ = [
     "Category",
     "CenterCrop",
     "Confusion",
+    "DType",
     "Decode",
     "DecodeAudio",
     "DetectionStep",
@@ -101,6 +103,7 @@ __all__ = [
     "Numeric",
     "Output",
     "PostprocessStep",
+    "Precision",
     "PredictedClass",
     "PreprocessStep",
     "PriorLevel",

@@ -13,7 +13,7 @@ from edgeinfer.bundle.audio_steps import (
     Mfcc,
     band_edges,
 )
-from edgeinfer.bundle.require import require as _require
+from edgeinfer.bundle.require import require
 from edgeinfer.bundle.steps import CenterCrop, Decode, Layout, Normalize, PreprocessStep, Resize, Scale
 from edgeinfer.bundle.table_steps import Category, Numeric, Row
 
@@ -49,7 +49,7 @@ def check_steps(where: str, steps: Sequence[PreprocessStep]) -> Shape:
     Raises:
         ManifestError: They cannot be executed in this order, or a value is out of range.
     """
-    _require(steps, f"{where}.preprocess", "no steps", _RULE)
+    require(steps, f"{where}.preprocess", "no steps", _RULE)
     _check_order(where, steps)
     for step in steps:
         _check_alone(f"{where}.{step.op}", step)
@@ -77,29 +77,29 @@ def _check_order(where: str, steps: Sequence[PreprocessStep]) -> None:
     once = all(kinds.count(kind) == 1 for kind in kinds if kind not in (Resize, CenterCrop))
     good = bool(order) and -1 not in stages and stages == sorted(stages) and once
     good = good and all(kind in kinds for kind in needed) and (Mfcc not in kinds or LogMel in kinds)
-    _require(good, f"{where}.preprocess", names, _RULE)
+    require(good, f"{where}.preprocess", names, _RULE)
 
 
 def _check_alone(where: str, step: PreprocessStep) -> None:
     if isinstance(step, Decode):
         good = 0 < step.max_pixels <= MAX_PIXELS
-        _require(good, where, step.max_pixels, f"max_pixels of 1 to {MAX_PIXELS}")
-        _require(0 <= step.background <= 255, where, step.background, "a background of 0 to 255")
+        require(good, where, step.max_pixels, f"max_pixels of 1 to {MAX_PIXELS}")
+        require(0 <= step.background <= 255, where, step.background, "a background of 0 to 255")
     if isinstance(step, Scale):
         good = 1 / _LARGE < abs(step.factor) < _LARGE and abs(step.offset) < _LARGE
-        _require(good, where, f"{step}", "a factor between 1e-6 and 1e6")
+        require(good, where, f"{step}", "a factor between 1e-6 and 1e6")
     if isinstance(step, Resize | CenterCrop):
         good = 0 < step.height <= 16384 and 0 < step.width <= 16384
-        _require(good, where, f"{step.height}x{step.width}", "1 to 16384 a side")
+        require(good, where, f"{step.height}x{step.width}", "1 to 16384 a side")
     if isinstance(step, Resize):
-        _require(0 <= step.fill <= 255, where, step.fill, "a fill of 0 to 255")
+        require(0 <= step.fill <= 255, where, step.fill, "a fill of 0 to 255")
     if isinstance(step, DecodeAudio):
-        _require(step.rate in SAMPLE_RATES, where, step.rate, f"a rate among {SAMPLE_RATES}")
-        _require(0 < step.max_seconds <= 3600, where, step.max_seconds, "max_seconds of at most 3600")
+        require(step.rate in SAMPLE_RATES, where, step.rate, f"a rate among {SAMPLE_RATES}")
+        require(0 < step.max_seconds <= 3600, where, step.max_seconds, "max_seconds of at most 3600")
         good = 0 < step.max_bytes <= MAX_FILE_BYTES
-        _require(good, where, step.max_bytes, f"max_bytes of 1 to {MAX_FILE_BYTES}")
+        require(good, where, step.max_bytes, f"max_bytes of 1 to {MAX_FILE_BYTES}")
     if isinstance(step, FitLength):
-        _require(0 < step.samples <= MAX_SAMPLES, where, step.samples, f"1 to {MAX_SAMPLES} samples")
+        require(0 < step.samples <= MAX_SAMPLES, where, step.samples, f"1 to {MAX_SAMPLES} samples")
     if isinstance(step, LogMel):
         _check_log_mel(where, step)
     if isinstance(step, Row):
@@ -108,46 +108,46 @@ def _check_alone(where: str, step: PreprocessStep) -> None:
 
 def _check_log_mel(where: str, step: LogMel) -> None:
     good = step.hop > 0 and 1 < step.window <= step.fft <= 16384 and step.hop <= 16384
-    _require(good, where, f"{step}", "1 < window <= fft <= 16384 and a hop of 1 to 16384")
-    _require(0 < step.mels <= 512, where, step.mels, "1 to 512 bands")
-    _require(1e-30 < step.floor <= 1, where, step.floor, "a floor above 1e-30, at most 1")
+    require(good, where, f"{step}", "1 < window <= fft <= 16384 and a hop of 1 to 16384")
+    require(0 < step.mels <= 512, where, step.mels, "1 to 512 bands")
+    require(1e-30 < step.floor <= 1, where, step.floor, "a floor above 1e-30, at most 1")
 
 
 def _check_bands(where: str, step: LogMel, rate: int, samples: int) -> None:
     good = 0 <= step.low_hz < step.high_hz <= rate / 2
-    _require(good, where, f"{step.low_hz} to {step.high_hz} Hz", f"rising, within 0 to {rate / 2} Hz")
+    require(good, where, f"{step.low_hz} to {step.high_hz} Hz", f"rising, within 0 to {rate / 2} Hz")
     edges = band_edges(step)
     for low, high in zip(edges, edges[2:], strict=False):
         inside = (math.floor(low * step.fft / rate) + 1) * rate / step.fft < high
-        _require(
+        require(
             inside, where, f"no frequency of the transform from {low:.1f} to {high:.1f} Hz", "fewer bands"
         )
     frames = step.frames(samples)
-    _require(frames > 0, where, f"{samples} samples", f"at least one window of {step.window}")
+    require(frames > 0, where, f"{samples} samples", f"at least one window of {step.window}")
     most = _MOST_SPECTRUM // step.fft
-    _require(frames <= most, where, f"{frames} frames", f"at most {most} of a transform of {step.fft}")
+    require(frames <= most, where, f"{frames} frames", f"at most {most} of a transform of {step.fft}")
 
 
 def _check_row(where: str, step: Row) -> None:
-    _require(step.columns, where, "no columns", "at least one column")
+    require(step.columns, where, "no columns", "at least one column")
     names = [each.name for each in step.columns]
-    _require(len(set(names)) == len(names), where, "a column name twice", "unique names")
+    require(len(set(names)) == len(names), where, "a column name twice", "unique names")
     for each in step.columns:
         _check_column(f"{where}.{each.name}", each, step.missing)
-    _require(step.width <= _MOST_VALUES, where, f"{step.width} values", f"at most {_MOST_VALUES}")
+    require(step.width <= _MOST_VALUES, where, f"{step.width} values", f"at most {_MOST_VALUES}")
 
 
 def _check_column(where: str, column: Numeric | Category, missing: tuple[str, ...]) -> None:
     if isinstance(column, Numeric):
         good = abs(column.mean) < _HUGE and 1 / _HUGE < column.scale < _HUGE
         good = good and (column.fill is None or abs(column.fill) < _HUGE)
-        _require(good, where, f"{column}", "a scale between 1e-30 and 1e30, mean and fill within 1e30")
+        require(good, where, f"{column}", "a scale between 1e-30 and 1e30, mean and fill within 1e30")
         return
     words = column.vocabulary
-    _require(words, where, "no words", "a vocabulary")
-    _require(len(set(words)) == len(words), where, "a word twice", "unique words")
+    require(words, where, "no words", "a vocabulary")
+    require(len(set(words)) == len(words), where, "a word twice", "unique words")
     clean = all(word == word.strip(" \t\n") and word not in missing for word in words)
-    _require(clean, where, list(words), "words without blanks around them that do not mean missing")
+    require(clean, where, list(words), "words without blanks around them that do not mean missing")
 
 
 def _check_normalize(where: str, step: Normalize, first: PreprocessStep, shape: Shape) -> None:
@@ -157,7 +157,7 @@ def _check_normalize(where: str, step: Normalize, first: PreprocessStep, shape: 
     good = good and all(abs(value) < _LARGE for value in step.mean)
     good = good and all(1 / _LARGE < value < _LARGE for value in step.std)
     count = " or ".join(str(length) for length in dict.fromkeys(lengths))
-    _require(good, where, f"{step}", f"{count} means and as many std between 1e-6 and 1e6")
+    require(good, where, f"{step}", f"{count} means and as many std between 1e-6 and 1e6")
 
 
 def _shape(where: str, steps: Sequence[PreprocessStep]) -> Shape:
@@ -189,6 +189,6 @@ def _audio_shape(where: str, steps: Sequence[PreprocessStep], rate: int) -> Shap
             shape = (1, step.frames(shape[0]), step.mels)
         if isinstance(step, Mfcc):
             good = 0 < step.coefficients <= shape[-1]
-            _require(good, f"{where}.mfcc", step.coefficients, f"1 to {shape[-1]} coefficients")
+            require(good, f"{where}.mfcc", step.coefficients, f"1 to {shape[-1]} coefficients")
             shape = (*shape[:-1], step.coefficients)
     return shape

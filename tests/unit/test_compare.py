@@ -139,7 +139,7 @@ def test_a_zip_file_and_its_test_split_are_taken(bundles, tmp_path, grey_levels)
 
 def test_pictures_that_cannot_be_read_are_told_and_too_many_end_it(bundles, levels):
     (levels / "light/broken.png").write_bytes((levels / "light/128.png").read_bytes()[:40])
-    with pytest.raises(DataError, match=r"1 of 65 items cannot be read, the first light/broken.png"):
+    with pytest.raises(DataError, match=r"1 of 65 items cannot be read: light/broken.png"):
         run(bundles["right"], bundles["off"], levels, "--rounds", 0, status=1)
     done = run(bundles["right"], bundles["off"], levels, "--rounds", 0, "--max-unreadable", 0.05, status=3)
     assert "unreadable  1: light/broken.png" in done.output

@@ -66,6 +66,7 @@ def test_too_many_unreadable_items_end_the_run_with_their_names(tmp_path):
         check_unreadable(LINES, 40, 0.01, log, Heard())
     assert str(caught.value) == (
         "8 of 40 items cannot be read: a/0.png, a/1.png, a/2.png, a/3.png, a/4.png ...: expected at most 1.0%, "
-        f"found 20.0%; mend or remove them, or raise data.max_unreadable; {log} has them all, each with its reason"
+        "found 20.0%, the first: a/0.png: the picture is damaged; "
+        f"mend or remove them, or raise data.max_unreadable; {log} has them all, each with its reason"
     )
     assert log.read_text().splitlines() == LINES

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 from converters.export.float_models import export_onnx, export_tflite
-from converters.export.matching import match, trace
 from converters.quantize.float_pair import FloatPair, calibrated
 from converters.quantize.onnx_int8 import quantize_onnx
 from converters.quantize.ranges import Held
@@ -24,6 +23,7 @@ from converters.quantize.tflite_int8 import quantize_tflite
 from converters.quantize.weights import dynamic_onnx
 from converters.quiet import logged
 from converters.verify.layers import Layers, compare_layers
+from converters.verify.matching import match, trace
 from converters.verify.onnx_pair import OnnxPair
 from converters.verify.skeleton import Graph, Operation, paired
 from converters.verify.tally import Tally, decibels, own_snr

@@ -26,7 +26,7 @@ from converters.report.mistakes import find_mistakes
 from converters.report.page import page
 from converters.report.pictures import shown_item
 from converters.report.reliability import reliability
-from converters.report.step import read_history
+from converters.report.step import load_history
 from converters.report.svg import Scale, shortened
 from converters.verify.answers import Answers
 from converters.verify.confidence import Fitted
@@ -284,7 +284,8 @@ def test_a_missed_limit_stands_in_the_headline_and_says_what_to_change():
 
 
 def test_what_was_not_measured_is_left_out():
-    bare = report(histories={}, sensitivity=None, integer_types=(), layers=Layers(0, {}, ()))
+    nothing = replace(report().sensitivity, alone=(), together=())
+    bare = report(histories={}, sensitivity=nothing, integer_types=(), layers=Layers(0, {}, ()))
     parsed = Parsed(page(bare, {}))
     known = {attributes.get("id") for _, attributes in parsed.tags}
     assert not known & {"training", "sensitivity", "types", "layers"}
@@ -318,13 +319,10 @@ def test_a_recording_is_shown_as_its_spectrum_and_a_row_as_its_values():
     assert shown_item(np.zeros(5, np.int16)).startswith("data:image/png")
 
 
-def test_histories_are_read_as_a_list_and_in_a_record(tmp_path):
+def test_the_history_of_a_training_is_read(tmp_path):
     epochs = [{"epoch": 1, "loss": 2.0, "validation": 0.5}]
-    (tmp_path / "a.json").write_text(json.dumps(epochs))
-    (tmp_path / "b.json").write_text(json.dumps({"members": [], "history": epochs}))
-    (tmp_path / "c.json").write_text(json.dumps({"members": []}))
-    assert read_history(tmp_path / "a.json") == read_history(tmp_path / "b.json") == (Epoch(1, 2.0, 0.5),)
-    assert read_history(tmp_path / "c.json") == ()
+    (tmp_path / "history.json").write_text(json.dumps(epochs))
+    assert load_history(tmp_path / "history.json") == (Epoch(1, 2.0, 0.5),)
 
 
 @pytest.mark.parametrize(

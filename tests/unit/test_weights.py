@@ -21,7 +21,7 @@ from converters.quantize.further import write_further
 from converters.quantize.weights import half_onnx
 from converters.quiet import logged
 from converters.recipe import MlpNetwork, Qat, check_recipe
-from converters.recipe.quantization_rules import check_variants
+from converters.recipe.quantization_rules import check_quantize
 from edgeinfer.engines import SessionOptions, engine_named
 from edgeinfer.errors import ConversionError, RecipeError
 
@@ -152,7 +152,7 @@ def test_a_recipe_that_asks_for_it_is_refused_before_anything_runs():
     asked = replace(recipe, quantize=replace(recipe.quantize, variants=ALL))
     with pytest.raises(RecipeError, match="dynamic and weight-only for a network with convolutions"):
         check_recipe(asked)
-    check_variants(asked.quantize, replace(recipe.student, network=MlpNetwork((32,))))
+    check_quantize(asked.quantize, replace(recipe.student, network=MlpNetwork((32,))))
 
 
 @pytest.mark.parametrize(
