@@ -1,0 +1,110 @@
+"""uint8 x int8 on processors without VNNI: the engine gives what one with VNNI does."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edgeinfer.engines import SessionOptions, engine_named, onnx_runtime
+
+CHANNELS, WEIGHT = 64, 127
+# Loads a file with the engine and writes what it gives for an input of 255.
+RUN = f"""
+import pathlib, sys
+import numpy as np
+from edgeinfer.engines import SessionOptions, engine_named, onnx_runtime
+if sys.argv[3:]:  # the emulator shows the flags of the processor that it runs on
+    onnx_runtime._CPUINFO = pathlib.Path(sys.argv[3])
+session = engine_named("onnxruntime").load(pathlib.Path(sys.argv[1]).read_bytes(), SessionOptions())
+given = session.run({{"x": np.full((1, {CHANNELS}, 5, 5), 255, np.float32)}})
+np.save(sys.argv[2], given["y"])
+"""
+EMULATOR = shutil.which("qemu-x86_64")
+PROCESSORS = {
+    "here": None,
+    "avx2": "Haswell",
+    "sse4.2": "Nehalem",
+}
+
+
+def convolution() -> bytes:
+    """A convolution in U8S8 whose products, 255 x 127, do not fit int16 in pairs."""
+    weight = np.full((8, CHANNELS, 3, 3), WEIGHT, np.int8)
+    values = {
+        "one": np.float32(1),
+        "large": np.float32(2**20),
+        "zero": np.uint8(0),
+        "weight": weight,
+        "ones": np.ones(8, np.float32),
+        "zeros": np.zeros(8, np.int8),
+    }
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "one", "zero"], ["stored"]),
+        helper.make_node("DequantizeLinear", ["stored", "one", "zero"], ["real"]),
+        helper.make_node("DequantizeLinear", ["weight", "ones", "zeros"], ["real_weight"], axis=0),
+        helper.make_node("Conv", ["real", "real_weight"], ["sum"]),
+        helper.make_node("QuantizeLinear", ["sum", "large", "zero"], ["given"]),
+        helper.make_node("DequantizeLinear", ["given", "large", "zero"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "saturating",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, CHANNELS, 5, 5])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 8, 3, 3])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in values.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_pairs_of_products_do_not_saturate(processor, tmp_path):
+    model = PROCESSORS[processor]
+    if model and EMULATOR is None:
+        pytest.skip("no qemu-x86_64 to emulate a processor without VNNI")
+    path, given, flags = tmp_path / "u8s8.onnx", tmp_path / "given.npy", tmp_path / "cpuinfo"
+    path.write_bytes(convolution())
+    flags.write_text("flags\t\t: sse4_2 avx2\n")
+    command = [sys.executable, "-c", RUN, str(path), str(given)]
+    if model:
+        command = [str(EMULATOR), "-cpu", model, *command, str(flags)]
+    root = Path(__file__).parents[2]
+    subprocess.run(command, check=True, cwd=root, capture_output=True, timeout=120)
+    wanted = 2**20 * round(255 * WEIGHT * CHANNELS * 9 / 2**20)
+    assert (np.load(given) == wanted).all()
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted"),
+    [
+        ("processor : 0\nflags\t\t: fpu avx2 avx512_vnni\n", "default"),
+        ("flags\t\t: fpu avx2 avx_vnni\nprocessor : 1\n", "default"),
+        ("flags\t\t: fpu avx2 avx512f\n", "1"),
+        ("Features\t: asimddp\n", "1"),
+        (None, "1"),
+    ],
+)
+def test_exact_kernels_are_asked_for_where_vnni_is_not_known_to_be(told, wanted, tmp_path, monkeypatch):
+    path = tmp_path / "cpuinfo"
+    if told is not None:
+        path.write_text(told)
+    monkeypatch.setattr(onnx_runtime, "_CPUINFO", path)
+    session = engine_named("onnxruntime").load(convolution(), SessionOptions())._session
+    options = session.get_session_options()
+    key = "session.x64quantprecision"
+    assert (options.get_session_config_entry(key) if wanted == "1" else not_set(options, key)) == wanted
+
+
+def not_set(options, key: str) -> str:
+    with pytest.raises(RuntimeError, match=key):
+        options.get_session_config_entry(key)
+    return "default"
