@@ -87,17 +87,23 @@ def _drop_defaults(node: onnx.NodeProto) -> None:
 
 
 def _share_initializers(graph: onnx.GraphProto) -> None:
-    """Keep one initializer of each type, shape and content; those a caller may override stay."""
+    """Keep one initializer of each type, shape and content; those a caller may override stay, and int8 ones.
+
+    Where a processor needs it, ONNX Runtime stores int8 weights and their zero points anew as uint8, once for each
+    layer that reads them, and fails to load a file in which two layers read the same.
+    """
     fixed = {each.name for each in (*graph.input, *graph.output)}
     first: dict[tuple[object, ...], str] = {}
     name_of: dict[str, str] = {}
     kept = []
     for each in graph.initializer:
         array = onnx.numpy_helper.to_array(each)
-        key = (each.data_type, array.shape, array.tobytes())
+        key: tuple[object, ...] = (each.data_type, array.shape, array.tobytes())
         if each.name in fixed:
             kept.append(each)
             continue
+        if each.data_type == onnx.TensorProto.INT8:
+            key = (each.name,)
         name_of[each.name] = first.setdefault(key, each.name)
         if name_of[each.name] == each.name:
             kept.append(onnx.numpy_helper.from_array(array, each.name))

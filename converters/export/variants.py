@@ -26,6 +26,9 @@ from edgeinfer.bundle import (
 )
 from edgeinfer.engines import SessionOptions, TensorInfo, engine_named
 
+# As Linux names them: with either, ONNX Runtime multiplies uint8 by int8 without detours.
+_VNNI = ("avx512_vnni", "avx_vnni")
+
 
 def draft_manifest(
     recipe: Recipe, record: DataRecord, models: Path, blobs: BlobSet, temperature: float
@@ -91,6 +94,7 @@ def _variant(artifact: Artifact, path: Path, blobs: BlobSet) -> Variant:
         outputs=outputs,
         requires=requires,
         opset=opset,
+        isa=_VNNI if artifact.types == "U8S8" else (),
     )
 
 
