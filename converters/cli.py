@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from converters.pipeline import Outcome
     from converters.plan import Planned
 
+# By kind of input: what items are called, and what stands for some on the command line.
+_SPOKEN = {
+    "image": ("pictures", "PICTURE..."),
+    "audio": ("recordings", "RECORDING..."),
+    "table": ("rows", "ROWS.csv"),
+}
+
 
 @click.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
@@ -69,6 +76,10 @@ def _convert_ready(recipe: Path, output: Path | None, work: Path | None, *, dry_
     read = load_ready_recipe(recipe)
     bundle = output or Path(f"{read.name}.eib")
     if dry_run:
+        if not read.resolve(read.model.path).is_file():
+            raise ConversionError(
+                f"no model at {read.resolve(read.model.path)}", next_step="check model.path in the recipe"
+            )
         click.echo(
             f"{read.model.path} would be cleaned, wrapped, quantized and verified in one go, without training"
         )
@@ -136,12 +147,14 @@ def _show(outcome: Outcome) -> None:
     for each in figures.variants:
         time, agreement = f"{each.latency.p50_us:.0f} us", f"{each.agreement.value:.1%}"
         table.add_row(each.id, each.engine, f"{each.bytes:,}", shown(each.accuracy), time, agreement)
-    console = Console(highlight=False, soft_wrap=True)
+    # Names of classes and files are no markup.
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     # Wrapped is better than cut off.
     console.width = max(console.width, 100)
     data = outcome.data
     splits = ", ".join(f"{count} {split}" for split, count in data.splits.items())
-    console.print(f"data    {len(data.classes)} classes ({', '.join(data.classes[:8])}), {splits} items")
+    what, example = _SPOKEN[outcome.kind]
+    console.print(f"data    {len(data.classes)} classes ({', '.join(data.classes[:8])}), {splits} {what}")
     size = "" if figures.teacher_parameters is None else f"{figures.teacher_parameters:,} parameters, "
     console.print(f"teacher {size}{shown(figures.teacher_accuracy)} right")
     console.print(
@@ -154,4 +167,4 @@ def _show(outcome: Outcome) -> None:
         f"bundle  {outcome.bundle} ({outcome.bundle.stat().st_size:,} bytes, digest {outcome.digest[:16]})"
     )
     console.print(f"report  {outcome.report}")
-    console.print(f"next    edgeinfer predict {outcome.bundle} FILE...")
+    console.print(f"next    edgeinfer predict {outcome.bundle} {example}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from converters.data.dataset import DATA, DataRecord, Examples, load_record, load_split
 from converters.distill.answers import ANSWERS
@@ -50,6 +52,7 @@ class Outcome:
         report: The report for people, a page; the same in Markdown and JSON lies beside it.
         data: What it was trained and measured on.
         figures: What was measured.
+        kind: Of the input.
     """
 
     bundle: Path
@@ -57,6 +60,7 @@ class Outcome:
     report: Path
     data: DataRecord
     figures: Figures
+    kind: Literal["image", "audio", "table"]
 
 
 def convert(
@@ -84,7 +88,7 @@ def convert(
         BundleError: The bundle cannot be written.
     """
     check_recipe(recipe)
-    _check_output(output)
+    _check_output(output, work)
     try:
         files = run_steps(STEPS, recipe, work, report or Quiet(), tool_versions(), from_step)
     except GateError as error:
@@ -111,7 +115,7 @@ def convert(
     with open_bundle(output) as bundle:
         bundle.verify()
         data, figures = load_record(files), load_figures(files["figures.json"])
-        return Outcome(output, bundle.digest, paths[PAGE], data, figures)
+        return Outcome(output, bundle.digest, paths[PAGE], data, figures, recipe.input.kind)
 
 
 def plan(recipe: Recipe, output: Path, work: Path, *, from_step: str | None = None) -> tuple[Planned, ...]:
@@ -123,14 +127,27 @@ def plan(recipe: Recipe, output: Path, work: Path, *, from_step: str | None = No
         ConversionError: The output is a folder, or there is no `from_step`.
     """
     check_recipe(recipe)
-    _check_output(output)
+    _check_output(output, work)
     return plan_steps(STEPS, recipe, work, tool_versions(), from_step)
 
 
-def _check_output(output: Path) -> None:
+def _check_output(output: Path, work: Path) -> None:
+    """Refuse, before hours of training, an output that cannot be written after them."""
     if not output.name or output.is_dir():
         raise ConversionError(
             f"cannot write a bundle to {output}", found="a folder", expected="the name of a file"
+        )
+    if output.resolve() in (work.resolve(), *work.resolve().parents):
+        raise ConversionError(
+            f"cannot write a bundle to {output}", found="the work folder", expected="another place"
+        )
+    place = next(path for path in output.resolve().parents if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise ConversionError(
+            f"cannot write a bundle to {output}",
+            found=f"{place} is {'not writable' if place.is_dir() else 'a file'}",
+            expected="a folder that can be written",
+            next_step="choose another place: -o",
         )
 
 

@@ -89,7 +89,7 @@ class Terminal:
 
     def note(self, text: str) -> None:
         """Print a line above the bars."""
-        self.console.print(text, style="dim", highlight=False)
+        self.console.print(text, style="dim", highlight=False, markup=False)
 
     def __enter__(self) -> Terminal:
         self._progress.start()

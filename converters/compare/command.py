@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +22,13 @@ EXIT = {"better": 0, "worse": 3, "cannot tell": 4}
 _SHOWN = 5
 
 
+def _number(_context: click.Context, parameter: click.Parameter, value: float) -> float:
+    # NaN lies in every range of click's.
+    if math.isnan(value):
+        raise click.BadParameter("nan is no number", param=parameter)
+    return value
+
+
 @click.command(context_settings={"show_default": True})
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
@@ -32,12 +40,14 @@ _SHOWN = 5
 @click.option(
     "--difference",
     type=click.FloatRange(0.0001, 0.5),
+    callback=_number,
     default=0.01,
     help="Smallest difference of accuracies worth telling.",
 )
 @click.option(
     "--max-unreadable",
     type=click.FloatRange(0, 1),
+    callback=_number,
     default=0.01,
     help="Share of items that may be unreadable.",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -40,6 +41,22 @@ def refuse_empty_folders(root: Path, items: Iterable[Item]) -> None:
 def _depth(item: Item) -> int:
     parts = PurePosixPath(item.name).parts
     return max(at for at, part in enumerate(parts[:-1]) if part == item.label)
+
+
+def check_labels(labels: Iterable[str]) -> None:
+    """Refuse names of classes that cannot stand in a manifest, or not in one line of an answer.
+
+    Raises:
+        DataError: One is no text, or has a control character.
+    """
+    for label in labels:
+        if any(unicodedata.category(each) in ("Cc", "Cs") for each in label):
+            raise DataError(
+                "the name of a class",
+                found=ascii(label),
+                expected="text in UTF-8 without line breaks or control characters",
+                next_step="rename the class",
+            )
 
 
 def check_unreadable(

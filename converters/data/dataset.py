@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.data.complaints import check_unreadable, refuse_empty_folders
+from converters.data.complaints import check_labels, check_unreadable, refuse_empty_folders
 from converters.data.fitting import fit_audio, fit_table
 from converters.data.reader import Reader, encoded
 from converters.data.sources import UNLABELLED, Item, Source, fingerprint, sources
@@ -121,6 +121,7 @@ def _run(context: Context) -> None:
             expected="at least two",
             next_step="check [data] in the recipe",
         )
+    check_labels(classes)
     total = sum(len(mine) for _, mine in found)
     reader = Reader(recipe.input, context.give("items.npy"), total)
     with context.report.bar("reading the data", total) as bar:
@@ -132,7 +133,7 @@ def _run(context: Context) -> None:
     reader.flush()
     log = context.scratch / "unreadable.log"
     check_unreadable(reader.unreadable, total, recipe.data.max_unreadable, log, context.report)
-    splits = _splits(reader, classes, recipe)
+    splits = _splits(reader, recipe)
     _fit(context, reader, splits)
     _write(context, reader, classes, splits)
 
@@ -150,12 +151,12 @@ def _choose(source: Source, split: str | None, recipe: Recipe) -> list[Item]:
     return kept
 
 
-def _splits(reader: Reader, classes: Sequence[str], recipe: Recipe) -> list[str | None]:
+def _splits(reader: Reader, recipe: Recipe) -> list[str | None]:
     """Return the split of each item; None for an unlabelled one whose content is known already."""
     labelled = [at for at, item in enumerate(reader.items) if item.split != UNLABELLED]
     dealt = split_items(
         [reader.digests[at] for at in labelled],
-        [classes.index(reader.items[at].label) for at in labelled],
+        [reader.items[at].label for at in labelled],
         [reader.items[at].split for at in labelled],
         validation=recipe.data.validation,
         test=recipe.data.test,

@@ -283,7 +283,7 @@ def open_source(path: Path, kind: str | None = None, *, labelled: bool = True) -
         return _Zip(path, kind, labelled=labelled)
     raise DataError(
         f"no {_FILES[kind][0]} at {path}",
-        found="a file that is no zip" if path.exists() else "nothing there",
+        found="a file that is no zip, or was cut short" if path.exists() else "nothing there",
         expected="a folder or zip file" + (" with one folder a class" if labelled else ""),
         next_step="check the path",
     )

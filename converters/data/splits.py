@@ -9,17 +9,19 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from edgeinfer.errors import DataError
 
+Label = TypeVar("Label", str, int)
 SPLITS = ("train", "validation", "test")
 
 
 def split_items(
     digests: Sequence[str],
-    labels: Sequence[int],
+    labels: Sequence[Label],
     given: Sequence[str | None],
     *,
     validation: float,
@@ -30,7 +32,7 @@ def split_items(
 
     Args:
         digests: Content digest per item.
-        labels: Class index per item.
+        labels: Class per item: its name or index.
         given: Split that the data itself assigns, or None.
         validation: Share of the items not given as test, to validate on.
         test: Share of all items to test on, where none is given as test.
@@ -75,12 +77,13 @@ def _deal(
             assigned[digest] = "train"
 
 
-def _check_all_present(splits: Sequence[str], labels: Sequence[int]) -> None:
+def _check_all_present(splits: Sequence[str], labels: Sequence[Label]) -> None:
     present = set(zip(splits, labels, strict=True))
     for split in SPLITS:
-        missing = sum((split, label) not in present for label in set(labels))
+        missing = [str(label) for label in sorted(set(labels)) if (split, label) not in present]
         if missing:
             raise DataError(
-                f"the {split} split lacks {missing} of {len(set(labels))} classes",
+                f"the {split} split lacks {len(missing)} of {len(set(labels))} classes",
+                found="no distinct item left for " + ", ".join(missing[:8]),
                 next_step="add items to the small classes, or change data.validation and data.test",
             )

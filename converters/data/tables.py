@@ -17,6 +17,8 @@ from edgeinfer.preprocess import is_missing, number, word
 
 # The text of each column.
 Cells = Mapping[str, str]
+# Fewer values than this share that are no numbers are slips rather than words.
+_FEW = 0.1
 _BLANKS = " \t\n"
 
 
@@ -104,12 +106,28 @@ def kinds(rows: Sequence[Cells], input_: TableInput) -> TableInput:
     Args:
         rows: Rows of all splits; the kind of a column is no fitted value.
         input_: The recipe's.
+
+    Raises:
+        DataError: A column holds numbers but for a few values, so that it may be meant as either kind.
     """
     if input_.numeric or input_.categorical:
         return input_
     names = [name for name in rows[0] if all(name in row for row in rows)]
-    numeric = tuple(name for name in names if all(_is_number(row[name], input_.missing) for row in rows))
-    return replace(input_, numeric=numeric, categorical=tuple(name for name in names if name not in numeric))
+    numeric = []
+    for name in names:
+        strange = [row[name] for row in rows if not _is_number(row[name], input_.missing)]
+        if not strange:
+            numeric.append(name)
+        elif len(strange) < _FEW * len(rows):
+            raise DataError(
+                f"column {name} holds numbers but for {len(strange)} of {len(rows)} rows",
+                found=repr(strange[0][:60]),
+                expected="numbers alone, or words",
+                next_step="mend them, list them under input.missing, or name the columns under [input]",
+            )
+    return replace(
+        input_, numeric=tuple(numeric), categorical=tuple(name for name in names if name not in numeric)
+    )
 
 
 def fit(rows: Sequence[Cells], input_: TableInput) -> Row:

@@ -88,6 +88,9 @@ def parse_journal(data: bytes, where: str) -> tuple[Version, ...]:
         DataError: It is not whole, or not one that `line_of` wrote.
     """
     lines = data.splitlines(keepends=True)
+    if not lines:
+        # It is only ever written with a first version in it.
+        raise _damaged(where, "an empty file")
     found: list[Version] = []
     for at, line in enumerate(lines, 1):
         place = f"{where} line {at}"

@@ -6,7 +6,7 @@ import re
 
 from converters.recipe.data import Data
 from converters.recipe.gates import Gates
-from converters.recipe.input import Input
+from converters.recipe.input import Input, TableInput
 from converters.recipe.input_rules import check_augment, check_input
 from converters.recipe.model_rules import check_student, check_teacher
 from converters.recipe.profile_rules import check_profile
@@ -27,6 +27,8 @@ def check_recipe(recipe: Recipe) -> None:
     """
     named = re.fullmatch(NAME_PATTERN, recipe.name) is not None
     require(named, "name", repr(recipe.name), "letters, digits, '.', '_' or '-'")
+    good = 0 < len(recipe.version) <= 100 and recipe.version.isprintable()
+    require(good, "version", repr(recipe.version[:60]), "1 to 100 printable characters")
     require(recipe.top > 0, "top", recipe.top, "1 or more")
     require(0 <= recipe.seed < 2**31, "seed", recipe.seed, f"0 to {2**31 - 1}")
     _check_gates(recipe.gates)
@@ -58,6 +60,11 @@ def _check_data(data: Data, input_: Input) -> None:
     require(input_.kind in kinds, "input.kind", input_.kind, f"{' or '.join(kinds)} for {data.source!r}")
     table = data.source == "csv"
     require(table == (data.label is not None), "data.label", data.label, "a column for source 'csv' alone")
+    if isinstance(input_, TableInput):
+        named = data.label not in (*input_.numeric, *input_.categorical)
+        require(
+            named, "input", f"data.label {data.label!r} among the columns", "columns that are not the answer"
+        )
     good = len(data.delimiter) == 1 and data.delimiter not in '"\r\n'
     require(good, "data.delimiter", repr(data.delimiter), "one character")
     require(0 < data.validation < 1, "data.validation", data.validation, "a share between 0 and 1")

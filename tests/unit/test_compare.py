@@ -192,3 +192,10 @@ def test_rounds_alternate_and_the_same_bundle_has_a_ratio_of_its_own(bundles):
     assert len(done) == 4
     assert found.rounds == 2
     assert 0 < found.least_ratio <= found.ratio <= found.largest_ratio
+
+
+@pytest.mark.parametrize("option", ["--difference", "--max-unreadable"])
+def test_nan_is_no_number(bundles, levels, option):
+    done = CliRunner().invoke(compare, [*map(str, (bundles["right"], bundles["far"], levels, option, "nan"))])
+    assert done.exit_code == 2, done.output
+    assert "nan is no number" in done.output

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from converters.cli import convert
-from converters.pipeline import STEPS
+from converters.cli import _show, convert
+from converters.data.dataset import DataRecord
+from converters.pipeline import STEPS, Outcome
+from converters.verify.figures import Figures
+from converters.verify.paired import Paired
+from edgeinfer.bundle import Proportion
 from edgeinfer.errors import ConversionError, DataError, EdgeInferError
 
 RECIPE = Path(__file__).parents[2] / "sample_apps/digits/recipe.toml"
@@ -55,3 +60,42 @@ def test_a_ready_model_has_no_steps_to_begin_from(tmp_path):
     (tmp_path / "recipe.toml").write_text('[model]\npath = "model.onnx"\n')
     with pytest.raises(ConversionError, match=r"expected a recipe that trains, found 'draft'"):
         told(tmp_path / "recipe.toml", "--from-step", "draft")
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"), [("image", "9 test pictures"), ("audio", "9 test recordings"), ("table", "9 test rows")]
+)
+def test_what_is_shown_names_the_kind_of_items_and_takes_no_name_for_markup(tmp_path, capsys, kind, what):
+    bundle = tmp_path / "[red].eib"
+    bundle.write_bytes(b"x")
+    data = DataRecord(("[/b]", ":cat:"), {"test": 9}, "0" * 64, 0, ())
+    half = Proportion(0.5, 0.4, 0.6, 9, "test")
+    figures = Figures(half, None, half, 3, Paired(9, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0), 10.0, ())
+    _show(Outcome(bundle, "0" * 64, tmp_path / "page.html", data, figures, kind))
+    printed = capsys.readouterr().out
+    assert "2 classes ([/b], :cat:)" in printed
+    assert what in printed
+    assert str(bundle) in printed
+    assert ("PICTURE" in printed) == (kind == "image")
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("work", "found the work folder"),
+        ("file/a.eib", "file is a file"),
+        ("locked/a.eib", "is not writable"),
+    ],
+)
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+def test_an_output_that_cannot_be_written_is_told_before_anything_runs(
+    tmp_path, monkeypatch, output, message, dry
+):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "locked").mkdir()
+    # Root may write anywhere: what the system says of the folder is all that is looked at.
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "locked" and allowed(path, mode))
+    with pytest.raises(ConversionError, match=message):
+        told(RECIPE, "--work", tmp_path / "work", "-o", tmp_path / output, *dry)
+    assert not (tmp_path / "work").exists()

@@ -139,10 +139,10 @@ def test_a_journal_is_its_own_spelling(journal):
 def test_a_cut_journal_is_refused_or_is_an_earlier_one(journal):
     ends = [at + 1 for at, byte in enumerate(journal) if byte == ord("\n")]
     for end in range(len(journal) + 1):
-        if end in (0, *ends):
-            assert len(parse_journal(journal[:end], "j")) == (0, *ends).index(end)
+        if end in ends:
+            assert len(parse_journal(journal[:end], "j")) == ends.index(end) + 1
         else:
-            with pytest.raises(DataError, match=r"j line \d is damaged"):
+            with pytest.raises(DataError, match=r"j( line \d)? is damaged"):
                 parse_journal(journal[:end], "j")
 
 
@@ -301,3 +301,12 @@ def test_what_cannot_be_added_or_evaluated_ends_in_one_line(tmp_path, threshold_
     (place / JOURNAL).write_bytes(b"{")
     with pytest.raises(DataError, match=r"journal.jsonl line 1 is damaged: found a line that is cut off"):
         run("list", "--gold", place)
+
+
+def test_a_journal_that_lost_all_it_held_is_damaged_and_not_begun_anew(folder):
+    (folder / JOURNAL).write_bytes(b"")
+    with pytest.raises(DataError, match="is damaged: found an empty file"):
+        read_versions(folder)
+    with pytest.raises(DataError, match="restore the journal from a backup"):
+        add(folder, [offer("x", "a", b"other")], by="anna", at=AT)
+    assert (folder / JOURNAL).read_bytes() == b""

@@ -296,6 +296,12 @@ def test_an_empty_folder_of_unlabelled_recordings_says_so(tmp_path):
         (b"size,kind\n1,x\n2,y\n", "split lacks"),
         (b'size,kind\n1,"x\n', "cannot read table"),
         (b"\xff\xfe\n1\n", "write it as UTF-8 CSV"),
+        (b"size,kind\n1,x\n2,y\n", "no distinct item left for x, y"),
+        (
+            b"size,kind\n" + b"".join(b"%d,%c\n" % (at, b"xy"[at % 2]) for at in range(40)) + b"3O,x\n",
+            "column size holds numbers but for 1 of 41 rows.*found '3O'",
+        ),
+        (b'size,kind\n1,"x\ny"\n2,z\n', r"the name of a class: .*found 'x\\ny'; rename"),
         (
             b"size,kind\n" + b"".join(b"word%d,%c\n" % (at, b"xy"[at % 2]) for at in range(40)),
             "has no word that occurs 2",
@@ -321,6 +327,10 @@ def test_a_named_column_that_is_not_there_says_so(tmp_path):
         ({"input": TableInput()}, "recipe.input.kind: expected image or audio for 'folder', found table"),
         ({"data": Data("folder", path="x", label="y")}, "recipe.data.label"),
         ({"data": Data("folder", path="x", delimiter=";;")}, "recipe.data.delimiter"),
+        (
+            {"data": Data("csv", path="x", label="y"), "input": TableInput(("y",))},
+            "recipe.input: expected columns that are not the answer, found data.label 'y'",
+        ),
         ({"augment": Augment(flip=True)}, "recipe.augment.flip: expected nothing for input kind 'audio'"),
         ({"augment": Augment(snr_db=-30.0)}, "recipe.augment.snr_db: expected -20 to 100"),
         ({"augment": Augment(speed=0.6)}, "recipe.augment.speed: expected 0 to 0.5"),

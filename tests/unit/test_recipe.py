@@ -69,6 +69,8 @@ def test_the_digest_does_not_depend_on_where_the_recipe_lies():
         ("temperature = 3.0", "temperature = 1e200", "recipe.student.temperature: expected 0.01 to 100"),
         ("rotate = 8.5", "rotate = -1.0", "recipe.augment.rotate: expected 0 to 180"),
         ('filter = "box"', 'filter = "cubic"', "expected 'nearest' or 'box'"),
+        ('version = "1.0.0"', 'version = ""', "recipe.version: expected 1 to 100 printable characters"),
+        ('version = "1.0.0"', 'version = "1\\n2"', "recipe.version: expected 1 to 100 printable characters"),
         ("[gates]", "[gates", "is not valid TOML"),
         ('name = "digits"', 'name = "digits"\nfolder = "/"', "unknown key 'folder'"),
     ],

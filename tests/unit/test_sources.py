@@ -157,6 +157,10 @@ def test_a_damaged_zip_entry_is_an_unreadable_picture(tmp_path):
         (lambda _: None, "nothing there"),
         (lambda path: path.mkdir(), "holds no pictures in class folders"),
         (lambda path: path.write_text("x"), "a file that is no zip"),
+        (
+            lambda path: [write(path / os.fsdecode(name) / "1.png", 0) for name in (b"a", b"\xff")],
+            r"found '\\udcff'",
+        ),
         (lambda path: write(path / "only/1.png", 0), "the data has one class"),
         (lambda path: [write(path / name / "1.png", at) for at, name in enumerate("ab")], "split lacks"),
         (
