@@ -14,6 +14,7 @@ from converters.export.float_models import EXPORT
 from converters.export.slim import SLIM
 from converters.export.variants import DRAFT
 from converters.package.package import PACKAGE
+from converters.places import check_output
 from converters.plan import Planned, plan_steps
 from converters.profile.profile import PROFILE
 from converters.progress import Quiet, Reporter
@@ -84,7 +85,7 @@ def convert(
         BundleError: The bundle cannot be written.
     """
     check_recipe(recipe)
-    _check_output(output)
+    check_output(output)
     try:
         files = run_steps(STEPS, recipe, work, report or Quiet(), tool_versions(), from_step)
     except GateError as error:
@@ -123,15 +124,8 @@ def plan(recipe: Recipe, output: Path, work: Path, *, from_step: str | None = No
         ConversionError: The output is a folder, or there is no `from_step`.
     """
     check_recipe(recipe)
-    _check_output(output)
+    check_output(output)
     return plan_steps(STEPS, recipe, work, tool_versions(), from_step)
-
-
-def _check_output(output: Path) -> None:
-    if not output.name or output.is_dir():
-        raise ConversionError(
-            f"cannot write a bundle to {output}", found="a folder", expected="the name of a file"
-        )
 
 
 def load_examples(work: Path, split: str) -> Examples:
