@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from converters.export.float_models import EXPORT
 from converters.export.slim import SLIM
 from converters.export.variants import DRAFT
 from converters.package.package import PACKAGE
+from converters.places import check_output
 from converters.plan import Planned, plan_steps
 from converters.profile.profile import PROFILE
 from converters.progress import Quiet, Reporter
@@ -88,7 +88,7 @@ def convert(
         BundleError: The bundle cannot be written.
     """
     check_recipe(recipe)
-    _check_output(output, work)
+    check_output(output, work)
     try:
         files = run_steps(STEPS, recipe, work, report or Quiet(), tool_versions(), from_step)
     except GateError as error:
@@ -127,28 +127,8 @@ def plan(recipe: Recipe, output: Path, work: Path, *, from_step: str | None = No
         ConversionError: The output is a folder, or there is no `from_step`.
     """
     check_recipe(recipe)
-    _check_output(output, work)
+    check_output(output, work)
     return plan_steps(STEPS, recipe, work, tool_versions(), from_step)
-
-
-def _check_output(output: Path, work: Path) -> None:
-    """Refuse, before hours of training, an output that cannot be written after them."""
-    if not output.name or output.is_dir():
-        raise ConversionError(
-            f"cannot write a bundle to {output}", found="a folder", expected="the name of a file"
-        )
-    if output.resolve() in (work.resolve(), *work.resolve().parents):
-        raise ConversionError(
-            f"cannot write a bundle to {output}", found="the work folder", expected="another place"
-        )
-    place = next(path for path in output.resolve().parents if path.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        raise ConversionError(
-            f"cannot write a bundle to {output}",
-            found=f"{place} is {'not writable' if place.is_dir() else 'a file'}",
-            expected="a folder that can be written",
-            next_step="choose another place: -o",
-        )
 
 
 def load_examples(work: Path, split: str) -> Examples:

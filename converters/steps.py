@@ -19,12 +19,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from converters.places import alone_in
 from converters.progress import Reporter
 from converters.recipe import Recipe
 from converters.records import Depends, Done, digest_of, read_done, whole_artifacts, write_done
 from edgeinfer.bundle import canonical_json
 from edgeinfer.errors import ConversionError, EdgeInferError
-from edgeinfer.host import FileLock, atomic_file
+from edgeinfer.host import atomic_file
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def run_steps(
     again = steps_from(steps, from_step)
     have: dict[str, Path] = {}
     digests: dict[str, str] = {}
-    with _alone_in(work):
+    with alone_in(work):
         for step in again:
             _remove(work / step.name)
             _remove(running(work / step.name))
@@ -157,25 +158,6 @@ def _made(
         raise FileNotFoundError(f"it did not write {', '.join(missing)}")
     write_done(scratch, Done(depends.key(), artifacts, depends, seconds, step.units(recipe)))
     return _settle(step, folder)
-
-
-@contextmanager
-def _alone_in(work: Path) -> Iterator[None]:
-    """Make the work folder and keep other runs out of it."""
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(work / "lock")
-        with lock:
-            yield
-    except BlockingIOError:
-        raise ConversionError(
-            f"another conversion works in {work}", next_step="wait for it, or choose another folder: --work"
-        ) from None
-    except OSError as error:
-        raise ConversionError(
-            f"cannot use the work folder {work} ({error.strerror or error})",
-            next_step="choose another: --work",
-        ) from error
 
 
 @contextmanager

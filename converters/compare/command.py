@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from converters.bar import bar
 from converters.missing import require_packages
 
 if TYPE_CHECKING:
@@ -84,23 +82,6 @@ def compare(context: click.Context, /, old: Path, new: Path, data: Path, **_: ob
     else:
         click.echo(summary(found))
     context.exit(EXIT[found.verdict.verdict])
-
-
-@contextmanager
-def bar(title: str, length: int) -> Iterator[Callable[[], None]]:
-    """Show a progress bar on a terminal while the block runs; yield what moves it on by one.
-
-    It writes to a descriptor of its own: standard error is sent elsewhere while engines run.
-    """
-    terminal = sys.stderr is not None and sys.stderr.isatty()
-    if not terminal:
-        yield lambda: None
-        return
-    with (
-        os.fdopen(os.dup(2), "w") as stream,
-        click.progressbar(length=length, label=title, file=stream) as shown,
-    ):
-        yield lambda: shown.update(1)
 
 
 def summary(found: Comparison) -> str:

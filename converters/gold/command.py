@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from converters.compare.command import bar
+from converters.bar import bar
 from converters.missing import require_packages
 from edgeinfer.errors import DataError
 

@@ -20,6 +20,7 @@ from converters.quiet import logged
 from converters.recipe import Recipe
 from converters.report.step import SHIPPED_PAGE
 from converters.steps import Context, Step
+from converters.tensors import stored
 from converters.tools import tool_versions
 from converters.verify.answers import variant_outputs
 from converters.verify.confidence import load_fitted
@@ -30,7 +31,6 @@ from edgeinfer.bundle import (
     Document,
     Golden,
     Lineage,
-    TensorBlob,
     Tolerance,
     Variant,
     encode,
@@ -80,7 +80,7 @@ def _run(context: Context) -> None:
         for artifact, variant in zip(artifacts, draft.variants, strict=True):
             with logged(log):
                 outputs = variant_outputs(context.needs["draft.eib"], artifact.id, tensors)
-            golden_outputs = {name: _stored(values, blobs) for name, values in outputs.items()}
+            golden_outputs = {name: stored(values, blobs) for name, values in outputs.items()}
             measured = replace(variant, golden_outputs=golden_outputs)
             variants.append(_measured(measured, artifact, figures, outputs))
             bar.advance(note=artifact.id)
@@ -108,10 +108,8 @@ def _run(context: Context) -> None:
 
 
 def _confusion(profile: Profile, blobs: BlobSet) -> Confusion:
-    counts = np.asarray(profile.confusion, "<i4")
-    stored = TensorBlob(blobs.add(counts.tobytes()), "int32", counts.shape)
-    drift = profile.drift
-    return Confusion(drift.split, drift.n, drift.variant, stored, profile.per_class)
+    counts, drift = stored(np.asarray(profile.confusion, np.int32), blobs), profile.drift
+    return Confusion(drift.split, drift.n, drift.variant, counts, profile.per_class)
 
 
 def _golden(recipe: Recipe, blobs: BlobSet) -> tuple[Golden, NDArray[np.float32]]:
@@ -119,14 +117,9 @@ def _golden(recipe: Recipe, blobs: BlobSet) -> tuple[Golden, NDArray[np.float32]
     preprocess = Preprocessor(recipe.input.steps())
     tensors = np.concatenate([preprocess(source) for source in sources])
     assert len(tensors) == CASES
-    stored = {INPUT: _stored(tensors, blobs)}
+    inputs = {INPUT: stored(tensors, blobs)}
     kept = {INPUT: tuple(blobs.add(source) for source in sources)}
-    return Golden(golden_origin(recipe.input), stored, kept), tensors
-
-
-def _stored(values: NDArray[np.float32], blobs: BlobSet) -> TensorBlob:
-    data = np.ascontiguousarray(values, dtype="<f4").tobytes()
-    return TensorBlob(blobs.add(data), "float32", values.shape)
+    return Golden(golden_origin(recipe.input), inputs, kept), tensors
 
 
 def _measured(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import edgeinfer as ei
+from converters.places import alone_in, check_output
 from converters.progress import Quiet, Reporter
 from converters.quiet import logged
 from converters.ready.agreement import Agreement, classes_alike, things_alike, values_alike
@@ -30,7 +31,7 @@ from converters.ready.wrap import Contract, manifest, variant
 from converters.tools import tool_versions
 from edgeinfer.bundle import BlobSet, Document, Lineage, Manifest, open_bundle, write_bundle
 from edgeinfer.errors import ConversionError, DataError, EdgeInferError, GateError
-from edgeinfer.host import FileLock, atomic_file
+from edgeinfer.host import atomic_file
 
 # The files of a bundle are one model: float forms differ by rounding alone.
 _TWIN = 0.01
@@ -99,23 +100,20 @@ def convert_ready(
         BundleError: The bundle cannot be written.
     """
     check_ready(recipe)
-    if not output.name or output.is_dir():
-        raise ConversionError(
-            f"cannot write a bundle to {output}", found="a folder", expected="the name of a file"
-        )
+    check_output(output, work)
+    with alone_in(work):
+        return _converted(recipe, output, work, report or Quiet())
+
+
+def _converted(recipe: ReadyRecipe, output: Path, work: Path, report: Reporter) -> ReadyOutcome:
+    """Run the conversion, and turn whatever escapes it into an error that names the model."""
+    scratch = work / "ready.running"
     try:
-        work.mkdir(parents=True, exist_ok=True)
-        with FileLock(work / "lock"):
-            scratch = work / "ready.running"
-            shutil.rmtree(scratch, ignore_errors=True)
-            scratch.mkdir()
-            outcome = _Conversion(recipe, scratch, work / "ready.log", report or Quiet()).run(output)
-            shutil.rmtree(scratch)
-            return outcome
-    except BlockingIOError:
-        raise ConversionError(
-            f"another conversion works in {work}", next_step="wait for it, or choose another folder: --work"
-        ) from None
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        outcome = _Conversion(recipe, scratch, work / "ready.log", report).run(output)
+        shutil.rmtree(scratch)
+        return outcome
     except EdgeInferError:
         raise
     except OSError as error:
@@ -200,11 +198,12 @@ class _Conversion:
         if given is None:
             return None, None
         folder = recipe.resolve(given.calibration)
-        lent = folder_items(folder, "quantize.calibration", made, given.items, recipe.seed)
+        lent = folder_items(folder, "quantize.calibration", made, given.items, recipe.seed, self.report)
         if given.check is None:
             return parted(lent, made)
         folder = recipe.resolve(given.check)
-        return lent, folder_items(folder, "quantize.check", made, given.items, recipe.seed)
+        check = folder_items(folder, "quantize.check", made, given.items, recipe.seed, self.report)
+        return lent, check
 
     def _quantize(
         self,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from converters.data.complaints import refuse_unreadable
 from converters.data.sources import PICTURES, is_hidden
+from converters.progress import Reporter
 from converters.ready.wrap import Contract
 from edgeinfer.errors import DataError, InputError
 from edgeinfer.preprocess import Preprocessor
@@ -67,7 +68,9 @@ class FolderItems:
         return whole.hexdigest()
 
 
-def folder_items(folder: Path, key: str, made: Contract, most: int, seed: int) -> FolderItems:
+def folder_items(
+    folder: Path, key: str, made: Contract, most: int, seed: int, report: Reporter
+) -> FolderItems:
     """Return inputs that lie in a folder and below, in order of their paths; each was read once.
 
     Args:
@@ -76,6 +79,7 @@ def folder_items(folder: Path, key: str, made: Contract, most: int, seed: int) -
         made: What the model takes.
         most: Take at most so many.
         seed: Of the choice.
+        report: Is told which are left out, since they cannot be read.
 
     Raises:
         DataError: There is none, or more than one in a hundred cannot be read.
@@ -92,6 +96,11 @@ def folder_items(folder: Path, key: str, made: Contract, most: int, seed: int) -
         except (InputError, DataError) as error:
             broken.append(f"{path.relative_to(folder).as_posix()}: {error}")
     refuse_unreadable(broken, len(paths), _MOST_UNREADABLE, f"mend those under {key}, or remove them")
+    if broken:
+        names = ", ".join(line.split(": ")[0] for line in broken)
+        report.note(
+            f"{len(broken)} of {len(paths)} items under {key} cannot be read and are left out: {names}"
+        )
     return FolderItems(readable, made)
 
 

@@ -17,7 +17,8 @@ from converters.ready.plain import PlainEngine
 from converters.ready.recipe import ReadyRecipe
 from converters.ready.report import ReadyFigures
 from converters.ready.wrap import Contract, contract
-from edgeinfer.bundle import BlobSet, Golden, Latency, TensorBlob, Tolerance, Variant, open_bundle
+from converters.tensors import stored
+from edgeinfer.bundle import BlobSet, Golden, Latency, Tolerance, Variant, open_bundle
 from edgeinfer.engines import SessionOptions, engine_named
 from edgeinfer.errors import ConversionError
 from edgeinfer.host import processor
@@ -27,7 +28,6 @@ _TIMED_SECONDS = 0.5
 _ROUNDING = 1e-4
 # Kernels of other processors differ as those here do; twice that is allowed, and three steps of integers.
 _SPREAD, _STEPS = 2.0, 3
-_LITTLE_ENDIAN = {"bool": "|b1", "uint8": "|u1", "int8": "|i1", "float16": "<f2", "float32": "<f4"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class GoldenSet:
         """Return it as it stands in a manifest."""
         name = made.input.name
         pictures = {name: tuple(blobs.add(each) for each in self.pictures)} if self.pictures else {}
-        return Golden(ORIGIN, {name: _stored(self.tensors, blobs)}, pictures)
+        return Golden(ORIGIN, {name: stored(self.tensors, blobs)}, pictures)
 
 
 def golden_set(recipe: ReadyRecipe, file: ReadyFile) -> tuple[Contract, GoldenSet]:
@@ -93,7 +93,7 @@ def measured(
         latency = Latency(timed.p50_us, f"{info.package} {info.version}", timed.threads, processor())
         whole = replace(
             variant,
-            golden_outputs={each: _stored(value, blobs) for each, value in outputs.items()},
+            golden_outputs={each: stored(value, blobs) for each, value in outputs.items()},
             tolerances={file.engine: _tolerance(file, outputs, spread)},
             latency=latency,
             memory_bytes=timed.memory_bytes,
@@ -175,9 +175,3 @@ def _shapes(file: ReadyFile) -> list[tuple[int, ...]]:
 
 def _apart(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:
     return float(np.abs(one.astype(np.float64) - other.astype(np.float64)).max(initial=0.0))
-
-
-def _stored(values: NDArray[np.generic], blobs: BlobSet) -> TensorBlob:
-    dtype = values.dtype.name
-    data = np.ascontiguousarray(values, _LITTLE_ENDIAN.get(dtype, values.dtype.newbyteorder("<"))).tobytes()
-    return TensorBlob(blobs.add(data), dtype, values.shape)  # type: ignore[arg-type]

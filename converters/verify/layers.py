@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from converters.data.dataset import load_record, load_split
+from converters.data.dataset import load_record
 from converters.distill.student import load_student
 from converters.export.artifacts import MODELS, load_artifacts
+from converters.quantize.items import validation_items
 from converters.quantize.trained import LEARNED, load_learned
 from converters.quiet import logged
 from converters.steps import Context, Step
@@ -195,9 +196,8 @@ def _observed(name: str, known: Mapping[str, object], inputs: Mapping[str, tuple
 
 def _run(context: Context) -> None:
     recipe, needs = context.recipe, context.needs
-    validation = load_split(needs, "validation")
-    order = np.random.default_rng(recipe.seed).permutation(len(validation.labels))[:_ITEMS]
-    items = Preprocessor(recipe.input.steps()).tensors(validation.items[order])
+    chosen, _ = validation_items(needs, Preprocessor(recipe.input.steps()), recipe.seed, _ITEMS)
+    items = chosen.tensors(0, len(chosen))
     module = load_student(recipe, len(load_record(needs).classes), needs["student.pt"])
     quantized = [each for each in load_artifacts(needs[MODELS]) if each.precision != "fp32"]
     with (

@@ -16,6 +16,7 @@ from ready_models import classifier, detector, saved
 import edgeinfer as ei
 from converters import convert_ready
 from converters.cli import convert as command
+from converters.progress import Quiet
 from converters.ready import Detections, ModelFile, ReadyInput, ReadyOutput, ReadyQuantize, ReadyRecipe
 from converters.ready.proof import outputs_of
 from edgeinfer.errors import ConversionError, DataError, GateError
@@ -194,6 +195,19 @@ def test_damaged_calibration_pictures_are_counted_and_named(recipe, tmp_path):
     (tmp_path / "pictures/._004.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"1 of 30 items cannot be read: 003.png"):
         made(recipe, tmp_path)
+
+
+def test_a_few_damaged_calibration_pictures_are_left_out_and_named(recipe, tmp_path):
+    notes = []
+
+    class Heard(Quiet):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    (noise(tmp_path / "many", 100) / "007.png").write_bytes(b"no picture")
+    many = replace(recipe, quantize=ReadyQuantize("many", min_agreement=0.5))
+    convert_ready(many, tmp_path / "out/net.eib", tmp_path / "work", Heard())
+    assert notes == ["1 of 100 items under quantize.calibration cannot be read and are left out: 007.png"]
 
 
 @pytest.mark.parametrize(

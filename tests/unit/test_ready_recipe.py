@@ -37,7 +37,7 @@ def test_the_digest_does_not_depend_on_where_things_lie():
 def test_each_shape_of_recipe_names_the_other():
     with pytest.raises(RecipeError, match=r"recipe of a ready model.*hand it to `edgeinfer convert`"):
         load_recipe(CLASSIFIER)
-    with pytest.raises(RecipeError, match="unknown key '(card|data)'"):
+    with pytest.raises(RecipeError, match=r"unknown key '(card|data)'"):
         load_ready_recipe(SAMPLES.parent / "digits/recipe.toml")
 
 
