@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from converters.ready.recipe import Detections, ReadyInput, ReadyQuantize, ReadyRecipe
 from converters.recipe import read_table
+from converters.recipe.require import require
 from edgeinfer.bundle import MAX_PIXELS, NAME_PATTERN, Dialect, decode
 from edgeinfer.errors import RecipeError
 
 DIALECT = Dialect(RecipeError, forbid_unknown=True, next_step="see docs/ready-models.md")
 FORMATS = {".onnx": "onnx", ".tflite": "tflite"}
 _LONGEST_SIDE = 4096
+_require = partial(require, dialect=DIALECT)
 
 
 def load_ready_recipe(path: str | Path) -> ReadyRecipe:
@@ -100,8 +103,3 @@ def _check_detections(given: Detections) -> None:
         _require(0 <= value <= 1, f"detections.{name}", value, "0 to 1")
     for name, count in (("k", given.k), ("candidates", given.candidates)):
         _require(0 < count <= 100_000, f"detections.{name}", count, "1 to 100000")
-
-
-def _require(good: object, where: str, found: object, expected: object) -> None:
-    if not good:
-        raise RecipeError(f"recipe.{where}", found=found, expected=expected, next_step=DIALECT.next_step)

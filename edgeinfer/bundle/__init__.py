@@ -57,6 +57,7 @@ from edgeinfer.bundle.steps import (
     Scale,
     Softmax,
     TopK,
+    channel_order,
     steps_digest,
 )
 from edgeinfer.bundle.table_steps import Category, Numeric, Row
@@ -125,6 +126,7 @@ __all__ = [
     "Variant",
     "band_edges",
     "canonical_json",
+    "channel_order",
     "check_manifest",
     "decode",
     "encode",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from edgeinfer.bundle.detection import Boxes, NonMaximumSuppression, PriorLevel, ScoreThreshold, SsdBoxes
 from edgeinfer.bundle.manifest import Input, Manifest, Output
 from edgeinfer.bundle.require import require
-from edgeinfer.bundle.steps import Decode, Layout, PostprocessStep, Softmax, TopK
+from edgeinfer.bundle.steps import Decode, PostprocessStep, Softmax, TopK, channel_order
 
 # Beyond this, float32 arithmetic is no longer of use to anyone.
 _LARGE = 1e6
@@ -53,8 +53,8 @@ def check_answer(output: Output, manifest: Manifest) -> None:
 
 def picture_size(declared: Input) -> tuple[int, int]:
     """Return height and width of an input with picture steps, in pixels."""
-    order = next((step.order for step in declared.preprocess if isinstance(step, Layout)), "HWC")
-    height, width = declared.shape[2:4] if order == "CHW" else declared.shape[1:3]
+    first = channel_order(declared.preprocess) == "CHW"
+    height, width = declared.shape[2:4] if first else declared.shape[1:3]
     assert isinstance(height, int), "only axis 0 may have a name"
     assert isinstance(width, int), "only axis 0 may have a name"
     return height, width

@@ -14,7 +14,16 @@ from edgeinfer.bundle.audio_steps import (
     band_edges,
 )
 from edgeinfer.bundle.require import require
-from edgeinfer.bundle.steps import CenterCrop, Decode, Layout, Normalize, PreprocessStep, Resize, Scale
+from edgeinfer.bundle.steps import (
+    CenterCrop,
+    Decode,
+    Layout,
+    Normalize,
+    PreprocessStep,
+    Resize,
+    Scale,
+    channel_order,
+)
 from edgeinfer.bundle.table_steps import Category, Numeric, Row
 
 # Above twice its limit Pillow refuses a picture by itself, whatever we declare.
@@ -169,14 +178,11 @@ def _shape(where: str, steps: Sequence[PreprocessStep]) -> Shape:
     assert isinstance(first, Decode), "_check_order"
     height: int | None = None
     width: int | None = None
-    order = "HWC"
     for step in steps:
         if isinstance(step, Resize | CenterCrop):
             height, width = step.height, step.width
-        if isinstance(step, Layout):
-            order = step.order
     channels = 3 if first.color == "RGB" else 1
-    return (channels, height, width) if order == "CHW" else (height, width, channels)
+    return (channels, height, width) if channel_order(steps) == "CHW" else (height, width, channels)
 
 
 def _audio_shape(where: str, steps: Sequence[PreprocessStep], rate: int) -> Shape:

@@ -26,7 +26,7 @@ from edgeinfer.bundle.reference import (
     TopConfidence,
 )
 from edgeinfer.bundle.require import NAME_PATTERN, require
-from edgeinfer.bundle.steps import Decode, Layout, Softmax
+from edgeinfer.bundle.steps import Decode, Softmax, channel_order
 
 _MOST_FEATURES = 100
 _MOST_POINTS = 1000
@@ -124,8 +124,8 @@ def _check_statistic(where: str, measure: InputStatistic, input_: Input) -> None
     if name in _OF_PLANES:
         pictures = bool(input_.preprocess) and isinstance(input_.preprocess[0], Decode)
         require(pictures and len(lengths) == 3, f"{where}.statistic", name, "an input of pictures")
-        order = next((step.order for step in input_.preprocess if isinstance(step, Layout)), "HWC")
-        most, sides = (lengths[0], lengths[1:]) if order == "CHW" else (lengths[2], lengths[:2])
+        first = channel_order(input_.preprocess) == "CHW"
+        most, sides = (lengths[0], lengths[1:]) if first else (lengths[2], lengths[:2])
         good = name != "sharpness" or min(sides) >= 3
         require(good, f"{where}.statistic", f"{name} of {sides}", "sides of 3 or more")
     if measure.index is not None:

@@ -118,6 +118,11 @@ class TopK:
 PostprocessStep = Softmax | TopK | DetectionStep
 
 
+def channel_order(steps: Sequence[PreprocessStep]) -> Literal["HWC", "CHW"]:
+    """Return the order of axes in which steps leave a picture: channels last, unless a layout says otherwise."""
+    return next((step.order for step in steps if isinstance(step, Layout)), "HWC")
+
+
 def steps_digest(steps: Sequence[PreprocessStep]) -> str:
     """Return the SHA-256 (hex) of the steps' canonical JSON (RFC 8785)."""
     return hashlib.sha256(canonical_json(encode(tuple(steps)))).hexdigest()

@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 
 from edgeinfer.bundle import (
     Feature,
-    Input,
     InputStatistic,
-    Layout,
     Manifest,
     Measure,
     PredictedClass,
     Projection,
     Softmax,
+    channel_order,
 )
 from edgeinfer.drift.binning import symbols_of
 from edgeinfer.drift.statistics import statistic
@@ -41,7 +40,7 @@ def feature_values(
     """
     if isinstance(measure, InputStatistic):
         declared = next(each for each in manifest.inputs if each.name == measure.input)
-        last = _channels_last(declared)
+        last = channel_order(declared.preprocess) == "HWC"
         return statistic(measure.statistic, inputs[measure.input], measure.index, channels_last=last)
     if isinstance(measure, Projection):
         flat = outputs[measure.output].astype(np.float64).reshape(len(outputs[measure.output]), -1)
@@ -73,8 +72,3 @@ def feature_symbols(
     missing = np.isnan(values)
     groups = np.asarray(feature.groups, np.int64)
     return np.where(missing, np.int64(-1), groups[np.where(missing, 0, values).astype(np.int64)])
-
-
-def _channels_last(declared: Input) -> bool:
-    order = next((step.order for step in declared.preprocess if isinstance(step, Layout)), "HWC")
-    return order == "HWC"

@@ -14,7 +14,6 @@ from edgeinfer.bundle import (
     Decode,
     DecodeAudio,
     FitLength,
-    Layout,
     LogMel,
     Mfcc,
     Normalize,
@@ -22,6 +21,7 @@ from edgeinfer.bundle import (
     Resize,
     Row,
     Scale,
+    channel_order,
 )
 from edgeinfer.errors import EngineUnavailable, InputError
 from edgeinfer.preprocess.placement import Placement, place
@@ -55,7 +55,7 @@ class Preprocessor:
         self._spectrum = next((step for step in steps if isinstance(step, LogMel)), None)
         self._cepstrum = next((step for step in steps if isinstance(step, Mfcc)), None)
         self._values = [step for step in steps if isinstance(step, Scale | Normalize)]
-        self._layout = next((step.order for step in steps if isinstance(step, Layout)), "HWC")
+        self._layout = channel_order(steps)
 
     def item(self, source: object) -> Items:
         """Decode one source to what training keeps.
