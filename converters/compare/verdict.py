@@ -7,7 +7,7 @@ from typing import Literal
 
 from converters.verify.paired import Paired, needed_items
 
-POWER = 0.8
+_POWER = 0.8
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def judge(figures: Paired | None, smallest: float) -> Verdict:
     if figures.high < 0:
         return Verdict("worse", f"a paired difference of {interval} lies below 0")
     seen = (figures.first_only + figures.second_only) / figures.n
-    needed = needed_items(smallest, max(seen, smallest), power=POWER)
-    own = needed_items(figures.difference, seen, power=POWER) if figures.difference else None
+    needed = needed_items(smallest, max(seen, smallest), power=_POWER)
+    own = needed_items(figures.difference, seen, power=_POWER) if figures.difference else None
     points = f"{smallest * 100:g} point{'' if smallest == 0.01 else 's'}"
     if figures.n >= needed:
         told = f"a difference of {points} would have shown on {needed:,} items"

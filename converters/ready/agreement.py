@@ -11,7 +11,7 @@ import edgeinfer as ei
 from edgeinfer.preprocess import overlaps
 
 # What counts as the same thing found twice.
-SAME_IOU = 0.7
+_SAME_IOU = 0.7
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ def things_alike(ones: Sequence[ei.Prediction], others: Sequence[ei.Prediction])
         both += matched
         either += len(found) + len(left)
     return Agreement(
-        both / either if either else 1.0, either, f"things with the same label and IoU >= {SAME_IOU}"
+        both / either if either else 1.0, either, f"things with the same label and IoU >= {_SAME_IOU}"
     )
 
 
 def same_thing(one: ei.Detection, other: ei.Detection) -> bool:
     """Return whether two detections are one thing."""
     overlap = overlaps(np.array(one.box), np.array([other.box]))[0]
-    return one.label == other.label and bool(overlap >= SAME_IOU)
+    return one.label == other.label and bool(overlap >= _SAME_IOU)
 
 
 def values_alike(ones: Sequence[ei.Prediction], others: Sequence[ei.Prediction]) -> Agreement:

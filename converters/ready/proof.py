@@ -15,7 +15,7 @@ from edgeinfer.errors import ConversionError
 Array = NDArray[Any]
 # Kernels sum in another order for another batch or operator set; differences up to 1e-6 of the largest
 # value were seen.
-EQUAL = 1e-4
+_EQUAL = 1e-4
 _PROBES = 3
 _DTYPES = {
     onnx.TensorProto.FLOAT: np.float32,
@@ -99,7 +99,7 @@ def same(one: Mapping[str, Array], other: Mapping[str, Array]) -> bool:
         if value.dtype.kind != "f":
             if not np.array_equal(value, other[name]):
                 return False
-        elif difference(value, other[name]) > EQUAL:
+        elif difference(value, other[name]) > _EQUAL:
             return False
     return True
 

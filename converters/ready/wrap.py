@@ -95,7 +95,7 @@ def contract(recipe: ReadyRecipe, file: ReadyFile, shapes: Sequence[tuple[int, .
             next_step="name them all, or name fewer under model.outputs",
         )
     behind = _postprocessing(recipe, names, shapes)
-    labels = None if recipe.output.labels is None else read_labels(recipe.resolve(recipe.output.labels))
+    labels = None if recipe.output.labels is None else _read_labels(recipe.resolve(recipe.output.labels))
     outputs = []
     for at, (name, tensor, shape) in enumerate(zip(names, file.outputs, shapes, strict=True)):
         own = labels if at == 0 else None
@@ -150,7 +150,7 @@ def preprocessing(
     return (*steps, Layout(order))
 
 
-def read_labels(path: Path) -> tuple[str, ...]:
+def _read_labels(path: Path) -> tuple[str, ...]:
     """Return the lines of a label file; empty ones at its end do not count.
 
     Raises:

@@ -68,13 +68,8 @@ def write_answers(path: Path, answers: Answers) -> None:
     np.savez(path, allow_pickle=False, **arrays)
 
 
-def variant_logits(path: Path, variant: str, tensors: Logits) -> Logits:
-    """Return `(N, classes) float32` logits of a bundle's variant, through the public runtime."""
-    return variant_outputs(path, variant, tensors)[OUTPUT]
-
-
 def variant_outputs(path: Path, variant: str, tensors: Logits) -> dict[str, NDArray[np.float32]]:
-    """Return `(N, ...) float32` by output name, likewise."""
+    """Return `(N, ...) float32` by output name of a bundle's variant, through the public runtime."""
     with ei.load(path, variant=variant, self_test=False) as model:
         parts = [
             model.run({INPUT: tensors[start : start + _CHUNK]}) for start in range(0, len(tensors), _CHUNK)
@@ -116,7 +111,8 @@ def _run(context: Context) -> None:
     with context.report.bar("asking variants", len(artifacts)) as bar:
         for artifact in artifacts:
             with logged(context.scratch / "test.log"):
-                variants[artifact.id] = variant_logits(draft, artifact.id, tensors)[:, columns]
+                given = variant_outputs(draft, artifact.id, tensors)
+            variants[artifact.id] = given[OUTPUT][:, columns]
             bar.advance(note=artifact.id)
     teacher = teacher_answers(context.needs[PLAIN], "test")
     answers = Answers(test.labels, teacher, logits(network, test, preprocess), variants)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from converters.data.class_order import other_order, shown_order
 from converters.data.dataset import load_record
@@ -18,7 +17,7 @@ from converters.steps import Context, Step
 from converters.verify.answers import ANSWERS, Answers, load_answers
 from converters.verify.figures import Figures, VariantFigures, load_figures
 from converters.verify.paired import Paired, items_for_bound
-from edgeinfer.bundle import decode, encode
+from edgeinfer.bundle import encode
 from edgeinfer.errors import GateError
 
 _MODEL = "student.network or student.training.epochs"
@@ -152,11 +151,6 @@ def _fast(floats: list[VariantFigures], rest: list[VariantFigures], gates: Gates
             times = f"{time:.0f} us against {slow.latency.p50_us:.0f} us of {slow.id}"
             blame = ("quantize", "quantize.onnx_types, or the student's layers", times)
             yield _most("max_latency_ratio", fastest.id, time / slow.latency.p50_us, limit, blame)
-
-
-def load_verdicts(path: Path) -> tuple[Verdict, ...]:
-    """Return what the gate step wrote."""
-    return decode(Verdicts, json.loads(path.read_text()), where=path.name).verdicts
 
 
 def missed(verdicts: tuple[Verdict, ...], orders: Mapping[str, Mapping[str, str]]) -> GateError | None:

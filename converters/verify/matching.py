@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import fx, nn
 
-INPUT_LAYER = "input"
+_INPUT_LAYER = "input"
 # What fuses with the operation before it, so that the file knows only the value behind.
 _ACTIVATIONS = frozenset({"relu", "relu_", "hardtanh", "hardtanh_", "relu6", "clamp", "clamp_min"})
 # What moves values and computes none.
@@ -143,7 +143,7 @@ def _home(node: fx.Node) -> tuple[str, str]:
 
 def _kind(node: fx.Node) -> str:
     if node.op == "placeholder":
-        return INPUT_LAYER
+        return _INPUT_LAYER
     path, kind = _home(node)
     own = path.rsplit(".", 1)[-1]
     # Torch's own leaf modules are called by their class; what a forward calls, by the function.
@@ -158,7 +158,7 @@ def _names(nodes: list[fx.Node]) -> dict[fx.Node, str]:
     for node in nodes:
         path = _home(node)[0]
         if node.op == "placeholder":
-            name = INPUT_LAYER
+            name = _INPUT_LAYER
         elif path in modules and _kind(node) != _function(node):
             name = path
         else:

@@ -25,7 +25,7 @@ from edgeinfer.errors import EdgeInferError, ManifestError
 T = TypeVar("T")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 # Every whole number up to here is a double too: JSON readers of other languages agree on it.
-LARGEST_INT = 2**53 - 1
+_LARGEST_INT = 2**53 - 1
 # Fields that tell the members of a union apart.
 _TAGS = ("op", "kind")
 _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", tuple: "a list"}
@@ -111,8 +111,8 @@ def _decode_scalar(kind: Any, value: object, where: str, dialect: Dialect) -> An
         raise _refusal(where, value, _NAMES.get(kind, kind.__name__), dialect)
     if isinstance(value, float) and not math.isfinite(value):
         raise _refusal(where, value, "a finite number", dialect)
-    if isinstance(value, int) and abs(value) > LARGEST_INT:
-        raise _refusal(where, value, f"a whole number of at most {LARGEST_INT}", dialect)
+    if isinstance(value, int) and abs(value) > _LARGEST_INT:
+        raise _refusal(where, value, f"a whole number of at most {_LARGEST_INT}", dialect)
     if isinstance(value, str):
         _check_text(where, value, dialect)
     return value

@@ -28,7 +28,7 @@ from edgeinfer.bundle.table_steps import Category, Numeric, Row
 
 # Above twice its limit Pillow refuses a picture by itself, whatever we declare.
 MAX_PIXELS = 178_956_970
-MAX_SAMPLES = 2**22
+_MAX_SAMPLES = 2**22
 MAX_FILE_BYTES = 2**29
 # A spectrum of so many values takes 128 MiB while it is made.
 _MOST_SPECTRUM = 2**24
@@ -108,7 +108,7 @@ def _check_alone(where: str, step: PreprocessStep) -> None:
         good = 0 < step.max_bytes <= MAX_FILE_BYTES
         require(good, where, step.max_bytes, f"max_bytes of 1 to {MAX_FILE_BYTES}")
     if isinstance(step, FitLength):
-        require(0 < step.samples <= MAX_SAMPLES, where, step.samples, f"1 to {MAX_SAMPLES} samples")
+        require(0 < step.samples <= _MAX_SAMPLES, where, step.samples, f"1 to {_MAX_SAMPLES} samples")
     if isinstance(step, LogMel):
         _check_log_mel(where, step)
     if isinstance(step, Row):
