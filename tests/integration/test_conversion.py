@@ -254,6 +254,8 @@ def test_layers_in_float_and_two_integer_types_ship_as_asked_for(tmp_path, unbro
     assert "What is shipped keeps <code>classifier</code> in float." in outcome.report.read_text()
     model = ei.load(outcome.bundle)
     assert [each.precision for each in model.manifest.variants] == ["mixed"] * 3 + ["fp32"] * 2
+    hinted = {variants[each.id].types for each in model.manifest.variants if "avx512_vnni" in each.isa}
+    assert hinted == {"U8S8"}
 
     auto = small(quantize=replace(ONE_TYPE, float_layers="auto"), gates=replace(OPEN, max_int8_drop=0.5))
     figures = convert(auto, tmp_path / "digits.eib", tmp_path / "work").figures
