@@ -235,7 +235,7 @@ def test_a_missed_limit_fails_with_the_figures_and_leaves_no_bundle(tmp_path, un
 
 def test_a_place_that_cannot_be_written_is_named_and_nothing_is_lost(tmp_path, unbroken):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConversionError, match="the run resumes where it was"):
+    with pytest.raises(ConversionError, match="is a file; choose another place"):
         convert(small(), tmp_path / "file/digits.eib", unbroken / "work")
     heard = Heard()
     convert(small(), tmp_path / "digits.eib", unbroken / "work", heard)
