@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from converters.missing import require_packages
-from edgeinfer.errors import ConversionError
+from edgeinfer.errors import BundleError, ConversionError
 from edgeinfer.host import packages_of
 
 if TYPE_CHECKING:
@@ -50,7 +50,10 @@ def convert(
     from converters.progress import reporter
     from converters.recipe import read_table
 
-    if "model" in read_table(recipe):
+    table = read_table(recipe)
+    if output is not None:
+        _check_replaced(output)
+    if "model" in table:
         if from_step is not None:
             raise ConversionError(
                 "--from-step",
@@ -67,6 +70,24 @@ def convert(
     with reporter(terminal=sys.stderr.isatty()) as report:
         outcome = make(read, bundle, work, report, from_step=from_step)
     _show(outcome)
+
+
+def _check_replaced(output: Path) -> None:
+    """Refuse to write over a file that is no bundle: a recipe, a model or a table, named by a slip."""
+    from edgeinfer.bundle import open_bundle
+
+    if not output.is_file() or output.suffix == ".eib":
+        return
+    try:
+        with open_bundle(output):
+            return
+    except BundleError as error:
+        raise ConversionError(
+            f"{output} is there and would be lost",
+            found="a file that is no bundle",
+            expected="a new name, or that of a bundle",
+            next_step="name another file: -o",
+        ) from error
 
 
 def _convert_ready(recipe: Path, output: Path | None, work: Path | None, *, dry_run: bool) -> None:

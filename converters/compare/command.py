@@ -12,6 +12,7 @@ import click
 
 from converters.bar import bar
 from converters.missing import require_packages
+from edgeinfer.errors import printable
 
 if TYPE_CHECKING:
     from converters.compare.compare import Comparison
@@ -133,10 +134,11 @@ def _judged(found: Comparison) -> list[str]:
             f"difference  {paired.difference * 100:+.2f} points ({paired.low * 100:+.2f} to {paired.high * 100:+.2f}); "
             f"right in new alone {paired.first_only}, in old alone {paired.second_only}; p {paired.p_value:.3g}"
         )
-    for title, items in (("unreadable", found.unreadable), ("refused", found.refused)):
+    listed = (("unreadable", found.unreadable), ("refused", found.refused), ("not named", found.strange))
+    for title, items in listed:
         if items:
             more = f", and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-            lines.append(f"{title:<10}  {len(items)}: {'; '.join(items[:_SHOWN])}{more}")
+            lines.append(f"{title:<10}  {len(items)}: {'; '.join(map(printable, items[:_SHOWN]))}{more}")
     lines.append(f"verdict     {found.verdict.verdict}: {found.verdict.reason}")
     own = found.verdict.needed_for_observed
     if own is not None:

@@ -65,6 +65,7 @@ class Comparison:
         paired: Hits of the new model against those of the old; None without labels.
         latency: Times side by side; None where they were not asked for.
         verdict: What can be said.
+        strange: Classes of the items that a model does not name, and which one: it is wrong on all of them.
     """
 
     old: Side
@@ -77,6 +78,7 @@ class Comparison:
     paired: Paired | None
     latency: SideBySide | None
     verdict: Verdict
+    strange: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ def compare(
         labels = {item.label for item in data.items} if data.labelled else set()
         for model in (first, second):
             check_labels(labels, model, old if model is first else new)
+        strange = _strange(labels, first, second)
         with logged(log):
             answers = _ask_both(first, second, data, advance)
         way = "mend or remove them, or raise --max-unreadable"
@@ -143,7 +146,20 @@ def compare(
         sides = (_side(old, first), _side(new, second))
         timed = (_timed(old, first), _timed(new, second))
     latency = side_by_side(*timed, wishes.rounds, wishes.seconds, advance) if wishes.rounds else None
-    return _counted(sides, answers, data, latency, wishes.smallest)
+    return replace(_counted(sides, answers, data, latency, wishes.smallest), strange=strange)
+
+
+def _strange(labels: set[str], first: ei.Model, second: ei.Model) -> tuple[str, ...]:
+    found = []
+    for label in sorted(labels):
+        lacking = [
+            side
+            for side, model in (("old", first), ("new", second))
+            if label not in (model.labels or (label,))
+        ]
+        if lacking:
+            found.append(f"{label} ({' and '.join(lacking)})")
+    return tuple(found)
 
 
 def _ask_both(first: ei.Model, second: ei.Model, data: Collection, advance: Callable[[], None]) -> _Answers:

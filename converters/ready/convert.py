@@ -34,6 +34,8 @@ from edgeinfer.errors import ConversionError, DataError, EdgeInferError, GateErr
 from edgeinfer.host import atomic_file
 
 # The files of a bundle are one model: float forms differ by rounding alone.
+# How far rounding takes a probability out of 0 to 1.
+_ROUNDED = 0.01
 _TWIN = 0.01
 _NO_DATA = hashlib.sha256(b"").hexdigest()
 _NOT_DETERMINISTIC = {
@@ -140,6 +142,7 @@ class _Conversion:
             with logged(self.log):
                 files = [prepare(each, recipe, self.scratch) for each in recipe.files]
                 made, golden = golden_set(recipe, files[0])
+            self._check_answer(files, made, golden)
             bar.advance(note="cleaned")
             if len(files) > 1:
                 self._compare_twins(files, made, golden)
@@ -174,6 +177,24 @@ class _Conversion:
     def _outputs(self, draft: Path, file: ReadyFile, golden: GoldenSet) -> dict[str, NDArray[np.generic]]:
         with ei.load(draft, variant=file.id, self_test=False) as model:
             return model.run({model.manifest.inputs[0].name: golden.tensors})
+
+    def _check_answer(self, files: Sequence[ReadyFile], made: Contract, golden: GoldenSet) -> None:
+        """Refuse probabilities that are none: an answer's confidence would be any number."""
+        if self.recipe.output.answer != "probabilities":
+            return
+        draft, _ = self._draft(files, made)
+        with logged(self.log):
+            outputs = self._outputs(draft, files[0], golden)
+        value = next(iter(outputs.values()))
+        low, high = float(value.min()), float(value.max())
+        # Integers are a share of their range.
+        if value.dtype.kind == "f" and not (-_ROUNDED <= low <= high <= 1 + _ROUNDED):
+            raise ConversionError(
+                f"output {next(iter(outputs))} of {self.recipe.model.path} holds no probabilities",
+                found=f"{low:.3g} to {high:.3g}, on synthetic inputs",
+                expected="0 to 1",
+                next_step="set output.answer to 'logits', or to 'values'",
+            )
 
     def _compare_twins(self, files: Sequence[ReadyFile], made: Contract, golden: GoldenSet) -> None:
         one, other = files

@@ -42,6 +42,8 @@ def check_ready(recipe: ReadyRecipe) -> None:
     """
     named = re.fullmatch(NAME_PATTERN, recipe.name) is not None
     _require(named, "name", repr(recipe.name), "letters, digits, '.', '_' or '-'")
+    good = 0 < len(recipe.version) <= 100 and recipe.version.isprintable()
+    _require(good, "version", repr(recipe.version[:60]), "1 to 100 printable characters")
     _require(0 <= recipe.seed < 2**31, "seed", recipe.seed, f"0 to {2**31 - 1}")
     formats = [FORMATS.get(Path(each.path).suffix.lower()) for each in recipe.files]
     _require(formats[0], "model.path", recipe.model.path, "a .onnx or .tflite file")

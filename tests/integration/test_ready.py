@@ -242,6 +242,11 @@ def test_a_label_file_that_does_not_fit_is_refused(recipe, tmp_path, labels, mes
         ({"model": ModelFile("net.onnx", ("b",))}, r"output b is no classification.*found \[6, 8, 8\]"),
         ({"model": ModelFile("none.onnx")}, "cannot read the model"),
         (
+            {"output": ReadyOutput("probabilities")},
+            "logits of net.onnx holds no probabilities: expected 0 to 1",
+        ),
+        ({"version": "1\n2"}, "recipe.version: expected 1 to 100 printable characters"),
+        (
             {"output": ReadyOutput("detections"), "detections": Detections(0.5, 0.5)},
             "the outputs are no scores and boxes: .* found logits",
         ),

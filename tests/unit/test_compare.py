@@ -199,3 +199,13 @@ def test_nan_is_no_number(bundles, levels, option):
     done = CliRunner().invoke(compare, [*map(str, (bundles["right"], bundles["far"], levels, option, "nan"))])
     assert done.exit_code == 2, done.output
     assert "nan is no number" in done.output
+
+
+def test_a_class_that_a_model_does_not_name_is_told(bundles, levels, grey):
+    grey(levels / "dusk\n/1.png", 7)
+    done = run(bundles["right"], bundles["off"], levels, "--rounds", 0, status=3)
+    assert "not named   1: dusk\\n (old and new)" in done.output
+    plain = json.loads(
+        run(bundles["right"], bundles["off"], levels, "--json", "--rounds", 0, status=3).output
+    )
+    assert plain["strange"] == ["dusk\n (old and new)"]

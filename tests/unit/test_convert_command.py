@@ -15,6 +15,7 @@ from converters.verify.figures import Figures
 from converters.verify.paired import Paired
 from edgeinfer.bundle import Proportion
 from edgeinfer.errors import ConversionError, DataError, EdgeInferError
+from edgeinfer.testing import write_sample_bundle
 
 RECIPE = Path(__file__).parents[2] / "sample_apps/digits/recipe.toml"
 
@@ -99,3 +100,22 @@ def test_an_output_that_cannot_be_written_is_told_before_anything_runs(
     with pytest.raises(ConversionError, match=message):
         told(RECIPE, "--work", tmp_path / "work", "-o", tmp_path / output, *dry)
     assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+def test_a_file_that_is_no_bundle_is_not_written_over(tmp_path, dry):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE.read_text())
+    with pytest.raises(ConversionError, match="is there and would be lost"):
+        told(recipe, "--work", tmp_path / "work", "-o", recipe, *dry)
+    assert recipe.read_text() == RECIPE.read_text()
+    assert "which is replaced" in told(
+        recipe, "--work", tmp_path / "work", "-o", write_sample_bundle(tmp_path / "old.bundle"), "--dry-run"
+    )
+
+
+def test_a_dry_run_of_a_ready_model_finds_what_is_not_there(tmp_path):
+    recipe = tmp_path / "ready.toml"
+    recipe.write_text((RECIPE.parents[1] / "ready/classifier.toml").read_text())
+    with pytest.raises(ConversionError, match=r"no model at .*tflite"):
+        told(recipe, "-o", tmp_path / "a.eib", "--dry-run")
