@@ -67,12 +67,15 @@ def teacher_answers(path: Path, split: str) -> NDArray[np.float32]:
 
 
 def _settings(recipe: Recipe) -> object:
+    return {**_view_settings(recipe), "views": recipe.teacher.views}
+
+
+def _view_settings(recipe: Recipe) -> dict[str, object]:
     teacher, student = recipe.teacher, recipe.student
     return {
         "input": encode(recipe.input),
         "augment": encode(recipe.augment),
         "blend": [student.mixup, student.cutmix],
-        "views": teacher.views,
         "mirror": teacher.mirror,
         "precision": resolved(teacher.precision),
         "seed": recipe.seed,
@@ -93,9 +96,10 @@ def _run(context: Context) -> None:
         np.savez(file, **plain)  # type: ignore[arg-type]
     shape = (count, len(views), classes)
     kept = np.lib.format.open_memmap(context.give(VIEWS), "w+", np.float32, shape)
+    question = _question(context)
     with context.report.bar("asking the teacher", count) as bar:
         for view in range(count):
-            kept[view] = _cached(context, view, partial(_answered, members, views, view))
+            kept[view] = _cached(context.cache, question, view, partial(_answered, members, views, view))
             bar.advance()
     kept.flush()
 
@@ -147,15 +151,21 @@ def _answered(members: list[_Asked | _Stored], views: Views, number: int) -> NDA
     return answers
 
 
-def _cached(context: Context, view: int, answer: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return a view's answers from the cache, or ask for them and keep them there."""
-    asked = {
+def _question(context: Context) -> dict[str, object]:
+    """Return what the answers to a view depend on, beside its number."""
+    return {
         "teacher": load_teacher_record(context.needs[RECORD]).sha256,
         "items": _training_digests(context.needs),
-        "settings": {**_settings(context.recipe), "views": view},  # type: ignore[dict-item]
+        "settings": _view_settings(context.recipe),
     }
-    key = hashlib.sha256(canonical_json(asked)).hexdigest()
-    path = context.cache / "teacher-views" / f"{key}.npy"
+
+
+def _cached(
+    cache: Path, question: Mapping[str, object], view: int, answer: Callable[[], NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """Return a view's answers from the cache, or ask for them and keep them there."""
+    key = hashlib.sha256(canonical_json({**question, "view": view})).hexdigest()
+    path = cache / "teacher-views" / f"{key}.npy"
     try:
         known: NDArray[np.float32] = np.load(path)
         return known
