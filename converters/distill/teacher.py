@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,10 +18,11 @@ from converters.distill.stored import check_stored
 from converters.distill.teachers import answer_of, load_program
 from converters.distill.training import Course, Epoch, train
 from converters.distill.views import Blend, Views
+from converters.json_file import load_json, save_json
 from converters.quiet import logged
 from converters.recipe import LARGEST_BATCH, FactoryNetwork, Member, Recipe
 from converters.steps import Context, Step
-from edgeinfer.bundle import decode, encode
+from edgeinfer.bundle import encode
 from edgeinfer.errors import ConversionError, RecipeError
 from edgeinfer.preprocess import Preprocessor
 
@@ -72,7 +72,7 @@ class TeacherRecord:
 
 def load_teacher_record(path: Path) -> TeacherRecord:
     """Return what the teacher step recorded."""
-    return decode(TeacherRecord, json.loads(path.read_text()), where=path.name)
+    return load_json(TeacherRecord, path)
 
 
 def load_members(archive: Path) -> Iterator[tuple[str, bytes]]:
@@ -130,7 +130,7 @@ def _run(context: Context) -> None:
             members.append(TeacherMember(name, hashlib.sha256(data).hexdigest(), count))
             _check(context, name, data)
     record = TeacherRecord(tuple(members), history)
-    context.give(RECORD).write_text(json.dumps(encode(record), indent=2))
+    save_json(record, context.give(RECORD))
 
 
 def _taken(context: Context, member: Member) -> tuple[str, bytes, int | None]:

@@ -6,7 +6,6 @@ ONNX file is tried: the TFLite file of the same ranges computes the same integer
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +15,10 @@ from numpy.typing import NDArray
 
 from converters.export.onnx_session import onnx_session
 from converters.export.slim_onnx import slim_onnx
+from converters.json_file import load_json
 from converters.quantize.layers import Layer
 from converters.quantize.onnx_int8 import quantize_onnx
 from converters.quantize.ranges import Items, Ranges, batches, largest_batch
-from edgeinfer.bundle import decode
 
 # Name of the file that the quantize step gives.
 SENSITIVITY = "sensitivity.json"
@@ -199,4 +198,4 @@ def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def load_sensitivity(path: Path) -> Sensitivity:
     """Return what the quantize step wrote."""
-    return decode(Sensitivity, json.loads(path.read_text()), where=path.name)
+    return load_json(Sensitivity, path)

@@ -7,7 +7,6 @@ what the engines execute, and a layer that does not run as asked for ends the co
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from converters.data.dataset import load_record
 from converters.export.artifacts import NAMED_MODELS, Artifact, write_artifacts
 from converters.export.slim_onnx import slim_onnx
 from converters.export.variants import draft_manifest
+from converters.json_file import save_json
 from converters.quantize.float_pair import FloatPair, calibrated, float_tensors
 from converters.quantize.further import write_further
 from converters.quantize.integer_types import INTEGER_TYPES, TypeFigures, TypesTried, fastest, timed
@@ -92,8 +92,8 @@ def _run(context: Context) -> None:
         further = write_further(settings.variants, needs["fp32.onnx"], needs["fp32.tflite"], work.models)
     static = (tflite_file, *onnx_files) if "int8" in settings.variants else ()
     write_artifacts(work.models, (*static, *further, *_FLOATS))
-    context.give(SENSITIVITY).write_text(json.dumps(encode(sensitivity), indent=2))
-    context.give(INTEGER_TYPES).write_text(json.dumps(encode(TypesTried(tried)), indent=2))
+    save_json(sensitivity, context.give(SENSITIVITY))
+    save_json(TypesTried(tried), context.give(INTEGER_TYPES))
     if sensitivity.drop(sensitivity.whole) > 0:
         context.report.note(sensitivity.advice())
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,6 +23,7 @@ from converters.distill.compute import resolved
 from converters.distill.folding import folded
 from converters.distill.student import distilled
 from converters.distill.teacher import ARCHIVE
+from converters.json_file import load_json, save_json
 from converters.progress import Bar
 from converters.recipe import (
     Budget,
@@ -36,9 +36,8 @@ from converters.recipe import (
 )
 from converters.search.cost import measure_cost
 from converters.steps import Context, Step
-from edgeinfer.bundle import canonical_json, decode, encode
+from edgeinfer.bundle import canonical_json, encode
 from edgeinfer.errors import ConversionError
-from edgeinfer.host import atomic_file
 
 # Widths are tried in steps of an eighth of an octave, from an eighth of the family's to eight times.
 _STEPS_PER_OCTAVE, _OCTAVES = 8, 3
@@ -146,7 +145,7 @@ def _run(context: Context) -> None:
             found = choose(
                 student.budget, functools.partial(_cost, context, bar), functools.partial(_tried, context)
             )
-    context.give(ARCHITECTURE).write_text(json.dumps(encode(found), indent=2))
+    save_json(found, context.give(ARCHITECTURE))
 
 
 def choose(
@@ -185,7 +184,7 @@ def _cost(context: Context, bar: Bar, network: Network) -> Cost:
     """Return a network's cost, from an earlier, killed run if it was measured there."""
     path = context.scratch / f"cost-{_digest(network)}.json"
     try:
-        known = decode(Cost, json.loads(path.read_text()), where=path.name)
+        known = load_json(Cost, path)
         bar.advance(note=f"{known.bytes:,} bytes")
         return known
     except (OSError, ValueError):
@@ -193,8 +192,7 @@ def _cost(context: Context, bar: Bar, network: Network) -> Cost:
     torch.manual_seed(context.recipe.seed)
     classes = len(load_record(context.needs).classes)
     cost = measure_cost(folded(build(network, classes, context.recipe)), context)
-    with atomic_file(path) as file:
-        file.write(json.dumps(encode(cost)).encode())
+    save_json(cost, path)
     bar.advance(note=f"{cost.bytes:,} bytes")
     return cost
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ from numpy.typing import NDArray
 from converters.data.dataset import load_record, load_split
 from converters.distill.student import load_student
 from converters.distill.training import logits
+from converters.json_file import load_json, save_json
 from converters.steps import Context, Step
-from edgeinfer.bundle import Calibration, decode, encode
+from edgeinfer.bundle import Calibration, encode
 from edgeinfer.preprocess import Preprocessor, softmax
 
 BINS = 15
@@ -63,7 +63,7 @@ def fit_temperature(given: NDArray[np.float32], labels: NDArray[np.int64]) -> fl
 
 def load_fitted(path: Path) -> Fitted:
     """Return what the calibrate step wrote."""
-    return decode(Fitted, json.loads(path.read_text()), where=path.name)
+    return load_json(Fitted, path)
 
 
 def _run(context: Context) -> None:
@@ -84,7 +84,7 @@ def _run(context: Context) -> None:
             ece_after=expected_calibration_error(given, labels, temperature),
         ),
     )
-    context.give("calibration.json").write_text(json.dumps(encode(fitted), indent=2))
+    save_json(fitted, context.give("calibration.json"))
 
 
 CALIBRATE = Step(

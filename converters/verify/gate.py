@@ -6,12 +6,12 @@ before what it did to accuracy, so that the first missed limit is the one to act
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from converters.data.class_order import other_order, shown_order
 from converters.data.dataset import load_record
+from converters.json_file import save_json
 from converters.recipe import Gates, Recipe
 from converters.steps import Context, Step
 from converters.verify.answers import ANSWERS, Answers, load_answers
@@ -195,7 +195,7 @@ def _run(context: Context) -> None:
     orders = class_orders(load_answers(context.needs[ANSWERS]), load_record(context.needs).classes)
     if error := missed(verdicts, orders):
         raise error
-    context.give("verdicts.json").write_text(json.dumps(encode(Verdicts(verdicts)), indent=2))
+    save_json(Verdicts(verdicts), context.give("verdicts.json"))
 
 
 def _settings(recipe: Recipe) -> object:
