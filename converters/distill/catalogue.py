@@ -35,7 +35,7 @@ def build(network: Network, classes: int, recipe: Recipe) -> nn.Module:
 
     Raises:
         RecipeError: A user's factory cannot be found, fails, or returns something else than a network
-            that gives logits for the recipe's input.
+            that gives logits for the recipe's input and learns.
     """
     first = recipe.input.shape[0]
     match network:
@@ -107,7 +107,7 @@ def _check_network(module: nn.Module, factory: str, shape: tuple[int, ...], clas
     training = module.training
     module.eval()
     try:
-        with torch.no_grad(), torch.random.fork_rng():
+        with torch.enable_grad(), torch.random.fork_rng():
             given = module(torch.zeros(2, *shape))
     except Exception as error:  # whatever the user's network raises
         raise RecipeError(
@@ -117,6 +117,12 @@ def _check_network(module: nn.Module, factory: str, shape: tuple[int, ...], clas
     found = tuple(given.shape) if isinstance(given, torch.Tensor) else type(given).__name__
     if found != (2, classes):
         raise RecipeError(f"the network of factory {factory}", found=found, expected=expected)
+    if not given.requires_grad:
+        raise RecipeError(
+            f"the network of factory {factory} cannot be trained",
+            found="logits that depend on no parameter with a gradient",
+            next_step="register its weights as nn.Parameter, with requires_grad, and do not detach them",
+        )
 
 
 @contextmanager

@@ -100,6 +100,9 @@ class Pair(nn.Module):
 
 def pair():
     return Pair()
+
+def frozen():
+    return small().requires_grad_(False)
 """
 
 
@@ -242,6 +245,12 @@ def test_a_network_of_one_s_own_must_give_logits_of_the_data_s_classes(tmp_path,
     (tmp_path / "own_networks.py").write_text(FACTORY)
     with pytest.raises(RecipeError, match=message):
         build(FactoryNetwork(f"own_networks:{function}"), 7, recipe(Teacher(path="x.pt2"), tmp_path))
+
+
+def test_a_network_of_one_s_own_that_cannot_learn_is_told_so(tmp_path):
+    (tmp_path / "own_frozen.py").write_text(FACTORY)
+    with pytest.raises(RecipeError, match="cannot be trained: found logits that depend on no parameter"):
+        build(FactoryNetwork("own_frozen:frozen"), 10, recipe(Teacher(path="x.pt2"), tmp_path))
 
 
 def test_what_the_exporter_says_of_a_teacher_goes_to_the_log(tmp_path, capfd):
