@@ -58,7 +58,8 @@ def test_a_link_to_nothing_is_an_item_that_cannot_be_read(tmp_path):
     (tmp_path / "pictures/a/gone.png").symlink_to("nowhere.png")
     _, record = run_data(tmp_path, max_unreadable=0.05)
     (line,) = record.unreadable
-    assert line.startswith("a/gone.png") and "No such file" in line
+    assert line.startswith("a/gone.png")
+    assert "No such file" in line
     with pytest.raises(DataError, match="gone.png"):
         run_data(tmp_path, max_unreadable=0.0)
 
