@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from converters.data.dataset import load_record
+from converters.data.stored_items import validation_items
 from converters.export.artifacts import NAMED_MODELS, Artifact, write_artifacts
 from converters.export.slim_onnx import slim_onnx
 from converters.export.variants import draft_manifest
@@ -20,15 +21,9 @@ from converters.json_file import save_json
 from converters.quantize.float_pair import FloatPair, calibrated, float_tensors
 from converters.quantize.further import write_further
 from converters.quantize.integer_types import INTEGER_TYPES, TypeFigures, TypesTried, fastest, timed
-from converters.quantize.items import validation_items
-from converters.quantize.layers import (
-    Layer,
-    check_precisions,
-    chosen_layers,
-    onnx_precisions,
-    tflite_precisions,
-)
+from converters.quantize.layers import Layer, chosen_layers
 from converters.quantize.onnx_int8 import quantize_onnx
+from converters.quantize.precisions import check_precisions, onnx_precisions, tflite_precisions
 from converters.quantize.ranges import Items
 from converters.quantize.sensitivity import SENSITIVITY, OnnxTrial, Sensitivity, explore
 from converters.quantize.tflite_int8 import quantize_tflite

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from converters.data.dataset import load_record, load_split
+from converters.data.stored_items import validation_items
 from converters.distill.answers import VIEWS, load_views, training_views
 from converters.distill.losses import distillation_loss
 from converters.distill.student import load_student
@@ -22,7 +23,6 @@ from converters.distill.training import Course, train
 from converters.export.float_models import export_onnx, export_tflite
 from converters.export.penultimate import WithPenultimate
 from converters.quantize.float_pair import FloatPair, calibrated
-from converters.quantize.items import validation_items
 from converters.quantize.qat import QatNetwork, activations, named_as
 from converters.quantize.ranges import Items, OnnxActivations, Ranges
 from converters.quiet import told

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from converters.data.dataset import load_record
+from converters.data.stored_items import validation_items
 from converters.distill.student import load_student
 from converters.export.artifacts import MODELS, load_artifacts
 from converters.json_file import load_json, save_json
-from converters.quantize.items import validation_items
 from converters.quantize.trained import LEARNED, load_learned
 from converters.quiet import logged
 from converters.steps import Context, Step

@@ -23,8 +23,8 @@ from converters.distill.resnet import ResNet
 from converters.export.float_models import export_onnx, export_tflite
 from converters.quantize.fake import ActivationQuantizer, QuantizedLayer, on_grid, weight_scale
 from converters.quantize.float_pair import FloatPair, calibrated
-from converters.quantize.layers import onnx_precisions, tflite_precisions
 from converters.quantize.onnx_int8 import quantize_onnx
+from converters.quantize.precisions import onnx_precisions, tflite_precisions
 from converters.quantize.qat import QatNetwork
 from converters.quantize.ranges import Held
 from converters.quantize.tflite_int8 import quantize_tflite

@@ -60,7 +60,7 @@ def test_a_link_to_nothing_is_an_item_that_cannot_be_read(tmp_path):
     (line,) = record.unreadable
     assert line.startswith("a/gone.png")
     assert "No such file" in line
-    with pytest.raises(DataError, match="gone.png"):
+    with pytest.raises(DataError, match=r"gone\.png"):
         run_data(tmp_path, max_unreadable=0.0)
 
 
