@@ -336,7 +336,7 @@ def test_a_network_that_cannot_be_traced_or_has_no_layer_is_refused():
 finite = st.floats(-50, 50, allow_nan=False, width=32)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(finite, min_size=1, max_size=20))
 def test_a_grid_is_the_one_that_onnx_runtime_makes_of_its_range(values):
     quantizer = ActivationQuantizer().train()
@@ -348,7 +348,7 @@ def test_a_grid_is_the_one_that_onnx_runtime_makes_of_its_range(values):
     assert int(quantizer.zero_point) == zero_point
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(finite, min_size=1, max_size=20), st.floats(1 / 64, 1, width=32), st.integers(0, 255).map(float)
 )
