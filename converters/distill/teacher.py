@@ -13,10 +13,11 @@ from torch import nn
 
 from converters.data.dataset import check_classes, load_record, load_split
 from converters.distill.catalogue import build, made_by, parameters, source_of
+from converters.distill.compute import in_key
 from converters.distill.losses import label_loss
 from converters.distill.stored import check_stored
-from converters.distill.teachers import answer_of, load_program
-from converters.distill.training import Course, Epoch, train
+from converters.distill.teachers import answer_of, are_probabilities, load_program
+from converters.distill.training import EVALUATION_BATCH, Course, Epoch, train
 from converters.distill.views import Blend, Views
 from converters.json_file import load_json, save_json
 from converters.quiet import logged
@@ -39,11 +40,13 @@ class TeacherMember:
         file: Its name in the archive; the suffix tells the kind: `.pt2`, `.onnx`, or `.npz` of stored answers.
         sha256: Digest of the file.
         parameters: Trainable values; None where they cannot be told.
+        probabilities: It gives probabilities, whose logarithm is learned from, and not logits.
     """
 
     file: str
     sha256: str
     parameters: int | None = None
+    probabilities: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,8 @@ def _settings(recipe: Recipe) -> object:
     own = {
         key: value for key, value in encode(teacher).items() if key not in ("views", "mirror", "precision")
     }
+    if teacher.training is not None:
+        own["training"]["precision"] = in_key(teacher.training.precision)
     return {
         "input": encode(recipe.input),
         "teacher": own,
@@ -127,8 +132,10 @@ def _run(context: Context) -> None:
         for at, (suffix, data, count) in enumerate(files):
             name = f"{at}{suffix}"
             archive.writestr(zipfile.ZipInfo(name, _EPOCH), data)
-            members.append(TeacherMember(name, hashlib.sha256(data).hexdigest(), count))
-            _check(context, name, data)
+            ends = are_probabilities(_checked(context, name, data))
+            members.append(TeacherMember(name, hashlib.sha256(data).hexdigest(), count, ends))
+            if ends:
+                context.report.note(f"teacher {at + 1} gives probabilities: their logarithm is learned from")
     record = TeacherRecord(tuple(members), history)
     save_json(record, context.give(RECORD))
 
@@ -198,30 +205,37 @@ def _exported(module: nn.Module, context: Context) -> bytes:
     return path.read_bytes()
 
 
-def _check(context: Context, name: str, data: bytes) -> None:
-    """Hold a model against the recipe's input and the data's classes."""
+def _checked(context: Context, name: str, data: bytes) -> torch.Tensor:
+    """Hold a model against the recipe's input and the data's classes; return `(N, classes)` answers of it."""
     record, shape = load_record(context.needs), context.recipe.input.shape
     if name.endswith(".npz"):
-        check_stored(data, len(record.classes))
-        return
+        return torch.from_numpy(check_stored(data, len(record.classes)))
     answer = answer_of(name, data, context.scratch / "teacher.log")
     expected = f"(N, {', '.join(map(str, shape))}) float32 with a free N"
     try:
-        given = answer(torch.zeros(3, *shape))
+        given = answer(torch.randn(EVALUATION_BATCH, *shape, generator=torch.Generator().manual_seed(0)))
     except Exception as error:  # whatever the user's graph raises
         raise ConversionError(
-            f"the teacher does not take a batch of 3 of the recipe's input ({error})",
+            f"the teacher does not take a batch of {EVALUATION_BATCH} of the recipe's input ({error})",
             expected=expected,
             next_step="export it with a generous torch.export.Dim for the batch, or change [input]",
         ) from error
-    if given.ndim != 2 or len(given) != 3:
-        found = f"{given.dtype} {tuple(given.shape)}"
+    if given.ndim != 2 or len(given) != EVALUATION_BATCH:
         raise ConversionError(
-            "the teacher's answer for a batch of 3", found=found, expected="logits (3, classes)"
+            f"the teacher's answer for a batch of {EVALUATION_BATCH}",
+            found=f"{given.dtype} {tuple(given.shape)}",
+            expected=f"logits ({EVALUATION_BATCH}, classes)",
+            next_step="export the network so that its only output is one row of logits an item",
         )
     if not torch.isfinite(given).all():
-        raise ConversionError("the teacher's answer for zeros", found="NaN or infinite", expected="logits")
+        raise ConversionError(
+            "the teacher's answer for noise",
+            found="NaN or infinite",
+            expected="logits",
+            next_step="check its weights, and [input] mean and std",
+        )
     check_classes(given.shape[1], record, "teacher")
+    return given
 
 
 def _units(recipe: Recipe) -> float:

@@ -18,6 +18,8 @@ from edgeinfer.host import usable_cpus
 
 # From `(N, ...) float32` inputs to `(N, classes) float32` logits, without a gradient.
 Answer = Callable[[torch.Tensor], torch.Tensor]
+# Probabilities of quantized models are steps of 1/256.
+_SUMS, _LEAST = 0.02, 1e-7
 
 
 def load_program(data: bytes, log: Path) -> torch.export.ExportedProgram:
@@ -87,7 +89,12 @@ def _onnx_answer(data: bytes) -> Answer:
         ) from error
     if len(session.get_inputs()) != 1:
         found = ", ".join(each.name for each in session.get_inputs())
-        raise ConversionError("the teacher's inputs", found=found, expected="one")
+        raise ConversionError(
+            "the teacher's inputs",
+            found=found,
+            expected="one",
+            next_step="export it with the data's input alone",
+        )
     (input_,) = session.get_inputs()
 
     def answer(inputs: torch.Tensor) -> torch.Tensor:
@@ -100,6 +107,22 @@ def _onnx_answer(data: bytes) -> Answer:
 def mirrored(answer: Answer) -> Answer:
     """Return the mean of the answers for pictures and for their mirror images."""
     return lambda inputs: (answer(inputs) + answer(inputs.flip(-1))) / 2
+
+
+def are_probabilities(answers: torch.Tensor) -> bool:
+    """Return whether every row of `(N, classes)` lies in 0..1 and sums to 1: a softmax ends such a model."""
+    inside = bool((answers >= 0).all() and (answers <= 1).all())
+    return inside and bool(((answers.sum(1) - 1).abs() < _SUMS).all())
+
+
+def logarithm(probabilities: torch.Tensor) -> torch.Tensor:
+    """Return logits whose softmax the probabilities are; those that were rounded to 0 are small."""
+    return probabilities.clamp_min(_LEAST).log()
+
+
+def logarithm_of(answer: Answer) -> Answer:
+    """Return the function that gives logits for a model that gives probabilities."""
+    return lambda inputs: logarithm(answer(inputs))
 
 
 def mean_of(logits: list[torch.Tensor]) -> torch.Tensor:

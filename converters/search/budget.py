@@ -19,7 +19,7 @@ from converters.data.dataset import load_record
 from converters.distill.answers import VIEWS
 from converters.distill.architecture import ARCHITECTURE, Architecture, Candidate, Cost
 from converters.distill.catalogue import build
-from converters.distill.compute import resolved
+from converters.distill.compute import in_key
 from converters.distill.folding import folded
 from converters.distill.student import distilled
 from converters.distill.teacher import ARCHIVE
@@ -33,6 +33,8 @@ from converters.recipe import (
     Network,
     Recipe,
     ResNetwork,
+    Student,
+    Training,
 )
 from converters.search.cost import measure_cost
 from converters.steps import Context, Step
@@ -126,11 +128,17 @@ def _settings(recipe: Recipe) -> object:
         return {"network": encode(student.network)}
     return {
         "input": encode(recipe.input),
-        "student": encode(student),
-        "precision": resolved(student.training.precision),
+        "student": encode(replace(student, training=_trial(student))),
+        "precision": in_key(student.training.precision),
         "augment": encode(recipe.augment),
         "seed": recipe.seed,
     }
+
+
+def _trial(student: Student) -> Training:
+    """Return how candidates are trained: as the student, but shorter."""
+    assert student.budget is not None, "only called with one"
+    return replace(student.training, epochs=student.budget.trial_epochs)
 
 
 def _run(context: Context) -> None:
@@ -146,6 +154,11 @@ def _run(context: Context) -> None:
                 student.budget, functools.partial(_cost, context, bar), functools.partial(_tried, context)
             )
     save_json(found, context.give(ARCHITECTURE))
+
+
+def _units(recipe: Recipe) -> float:
+    budget = recipe.student.budget
+    return 1.0 if budget is None else float(budget.trials * budget.trial_epochs)
 
 
 def choose(
@@ -200,11 +213,9 @@ def _cost(context: Context, bar: Bar, network: Network) -> Cost:
 def _tried(context: Context, network: Network) -> float:
     """Train a candidate for the trial epochs; an interrupted trial goes on."""
     student = context.recipe.student
-    assert student.budget is not None, "only called with one"
     path = context.scratch / f"trial-{_digest(network)}"
     path.mkdir(exist_ok=True)
-    how = replace(student.training, epochs=student.budget.trial_epochs)
-    _, history = distilled(replace(context, scratch=path), network, how, "trying a student")
+    _, history = distilled(replace(context, scratch=path), network, _trial(student), "trying a student")
     return history[-1].validation
 
 
@@ -235,4 +246,5 @@ BUDGET = Step(
     (ARCHITECTURE,),
     _settings,
     _run,
+    units=_units,
 )

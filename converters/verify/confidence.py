@@ -1,4 +1,8 @@
-"""The calibrate step: a temperature that makes confidences mean what they say, fitted on validation."""
+"""The calibrate step: a temperature that makes confidences mean what they say, fitted on validation.
+
+It is fitted to the bundle's first variant as the runtime runs it: after training for int8 that is another
+network than the student.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.data.dataset import load_record, load_split
-from converters.distill.student import load_student
-from converters.distill.training import logits
+from converters.export.artifacts import MODELS, load_artifacts
 from converters.json_file import load_json, save_json
+from converters.quiet import logged
 from converters.steps import Context, Step
+from converters.verify.answers import class_logits
 from edgeinfer.bundle import Calibration, encode
 from edgeinfer.preprocess import Preprocessor, softmax
 
@@ -69,8 +74,11 @@ def load_fitted(path: Path) -> Fitted:
 def _run(context: Context) -> None:
     recipe, record = context.recipe, load_record(context.needs)
     validation = load_split(context.needs, "validation")
-    network = load_student(recipe, len(record.classes), context.needs["student.pt"])
-    given, labels = logits(network, validation, Preprocessor(recipe.input.steps())), validation.labels
+    first = load_artifacts(context.needs[MODELS])[0]
+    tensors = Preprocessor(recipe.input.steps()).tensors(validation.items)
+    with logged(context.scratch / "calibrate.log"):
+        given = class_logits(context.needs["draft.eib"], first.id, tensors, record.classes)
+    labels = validation.labels
     temperature = round(fit_temperature(given, labels), 4)
     fitted = Fitted(
         temperature,
@@ -89,7 +97,7 @@ def _run(context: Context) -> None:
 
 CALIBRATE = Step(
     "calibrate",
-    ("items.npy", "splits.npz", "data.json", "student.pt"),
+    ("items.npy", "splits.npz", "data.json", "draft.eib", MODELS),
     ("calibration.json",),
     lambda recipe: {"input": encode(recipe.input)},
     _run,

@@ -43,6 +43,7 @@ class VariantFigures:
         latency: Time of one run.
         load_ms: Time to load it.
         memory_bytes: Growth of resident memory, if known.
+        method: How it was quantized: `static` from calibration, `qat` by training, ...; None for a float file.
         types: Integer types of an ONNX file, activations before weights.
         float_layers: Layers that were seen to compute in float in a quantized file.
     """
@@ -62,6 +63,7 @@ class VariantFigures:
     latency: Latency
     load_ms: float
     memory_bytes: int | None = None
+    method: str | None = None
     types: str | None = None
     float_layers: tuple[str, ...] = ()
 
@@ -143,6 +145,7 @@ def variant_figures(artifact: Artifact, size: int, answers: Answers, timing: Tim
         latency=timing.latency,
         load_ms=timing.load_ms,
         memory_bytes=timing.memory_bytes,
+        method=artifact.method,
         types=artifact.types,
         float_layers=artifact.float_layers,
     )
