@@ -16,9 +16,10 @@ from converters.distill.catalogue import build, made_by, parameters, source_of
 from converters.distill.compute import in_key
 from converters.distill.losses import label_loss
 from converters.distill.stored import check_stored
-from converters.distill.teachers import answer_of, are_probabilities, load_program
+from converters.distill.teachers import answer_of, are_probabilities, first_line, load_program
 from converters.distill.training import EVALUATION_BATCH, Course, Epoch, train
 from converters.distill.views import Blend, Views
+from converters.export.blame import find_culprit
 from converters.json_file import load_json, save_json
 from converters.quiet import logged
 from converters.recipe import LARGEST_BATCH, FactoryNetwork, Member, Recipe
@@ -196,9 +197,11 @@ def _exported(module: nn.Module, context: Context) -> bytes:
         with logged(context.scratch / "teacher.log"):
             program = torch.export.export(module.eval(), (example,), dynamic_shapes=({0: batch},))
     except Exception as error:  # torch raises whatever its passes raise
+        culprit = find_culprit(error, module, example, context.scratch / "teacher.log")
         raise ConversionError(
-            f"the teacher cannot be exported ({error})",
-            next_step="export it yourself with torch.export and name the .pt2 file, or store its logits",
+            f"the teacher cannot be exported ({first_line(error)})",
+            found=culprit.shown(),
+            next_step="write that line without choices that depend on values, or store the teacher's logits",
         ) from error
     path = context.scratch / "exported.pt2"
     torch.export.save(program, path)

@@ -33,7 +33,7 @@ def load_program(data: bytes, log: Path) -> torch.export.ExportedProgram:
             return torch.export.load(io.BytesIO(data))
     except Exception as error:  # its readers raise many types
         raise ConversionError(
-            f"cannot load the teacher ({_first_line(error)})",
+            f"cannot load the teacher ({first_line(error)})",
             next_step="write it with torch.export.save(program, path)",
         ) from error
 
@@ -84,7 +84,7 @@ def _onnx_answer(data: bytes) -> Answer:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its readers raise many types
         raise ConversionError(
-            f"cannot load the teacher ({_first_line(error)})",
+            f"cannot load the teacher ({first_line(error)})",
             next_step="check it with onnx.checker; weights must be inside the file",
         ) from error
     if len(session.get_inputs()) != 1:
@@ -134,5 +134,6 @@ def mean_of(logits: list[torch.Tensor]) -> torch.Tensor:
     return mean
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, or its type where it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -95,6 +95,10 @@ class Sensitivity:
         )
 
 
+# Where no int8 file is asked for.
+NOT_MEASURED = Sensitivity(0, None, Kept((), None, 1.0, 0.0, 0), (), ())
+
+
 def explore(
     measure: Callable[[tuple[str, ...]], Kept],
     layers: Sequence[str],
