@@ -43,8 +43,9 @@ class Stopping(Quiet):
         self.left = epochs
 
     @contextmanager
-    def bar(self, title: str, total: int, *, done: int = 0):  # noqa: ARG002
-        yield self if title == "trying a student" else super()
+    def bar(self, title: str, total: int, *, done: int = 0):
+        with super().bar(title, total, done=done) as silent:
+            yield self if title == "trying a student" else silent
 
     def advance(self, done: int = 1, *, note: str = "") -> None:
         self.left -= done
