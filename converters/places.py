@@ -12,15 +12,20 @@ from edgeinfer.host import FileLock
 
 
 def check_output(output: Path, work: Path) -> None:
-    """Refuse, before hours of training, an output that cannot be written after them.
+    """Refuse, before hours of training, an output that cannot be written after them, and a work folder that is none.
 
     Args:
         output: Where the bundle is to go.
         work: Folder of the conversion's steps.
 
     Raises:
-        ConversionError: It is a folder, has no name, lies where nothing can be written, or is the work folder.
+        ConversionError: The output is a folder, has no name, lies where nothing can be written, or is the work
+            folder; or that is a file.
     """
+    if work.exists() and not work.is_dir():
+        raise ConversionError(
+            f"cannot use the work folder {work}", found="a file", next_step="choose another: --work"
+        )
     what = f"cannot write a bundle to {output}"
     if not output.name or output.is_dir():
         raise ConversionError(what, found="a folder", expected="the name of a file")

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeinfer.bundle import canonical_json, decode, encode
+from converters.json_file import load_json, save_json
+from edgeinfer.bundle import canonical_json, encode
 from edgeinfer.errors import EdgeInferError
-from edgeinfer.host import atomic_file
 
 _FILE = "done.json"
 _SHOWN = 40
@@ -61,15 +61,14 @@ class Done:
 def read_done(folder: Path) -> Done | None:
     """Return what a step's folder says of the run that made it, None where it says nothing that can be read."""
     try:
-        return decode(Done, json.loads((folder / _FILE).read_text()), where=_FILE)
+        return load_json(Done, folder / _FILE)
     except (OSError, ValueError, EdgeInferError):
         return None
 
 
 def write_done(folder: Path, done: Done) -> None:
     """Write it, whole or not at all."""
-    with atomic_file(folder / _FILE) as file:
-        file.write(json.dumps(encode(done)).encode())
+    save_json(done, folder / _FILE)
 
 
 def whole_artifacts(folder: Path, depends: Depends, gives: Sequence[str]) -> Mapping[str, str] | None:

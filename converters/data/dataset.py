@@ -17,9 +17,10 @@ from converters.data.fitting import fit_audio, fit_table
 from converters.data.reader import Reader, encoded
 from converters.data.sources import UNLABELLED, Item, Source, fingerprint, sources
 from converters.data.splits import SPLITS, split_items
+from converters.json_file import load_json, save_json
 from converters.recipe import AudioInput, ImageInput, Input, Recipe
 from converters.steps import Context, Step
-from edgeinfer.bundle import decode, encode
+from edgeinfer.bundle import encode
 from edgeinfer.errors import ConversionError, DataError
 
 _PARTS = (*SPLITS, UNLABELLED)
@@ -186,7 +187,7 @@ def _fit(context: Context, reader: Reader, splits: Sequence[str | None]) -> None
         fitted = fit_table(input_, labelled, [reader.cells[at] for at in training])
         np.save(context.give("items.npy"), encoded(reader.cells, fitted))
         reader.rows = list(range(len(reader.cells)))
-    context.give("input.json").write_text(json.dumps(encode(_Fitted(fitted)), indent=2))
+    save_json(_Fitted(fitted), context.give("input.json"))
 
 
 def _write(context: Context, reader: Reader, classes: Sequence[str], splits: Sequence[str | None]) -> None:
@@ -217,7 +218,7 @@ def _write(context: Context, reader: Reader, classes: Sequence[str], splits: Seq
 
 def _refine(recipe: Recipe, have: Mapping[str, Path]) -> Recipe:
     """Return the recipe with what was fitted to the training split."""
-    fitted = decode(_Fitted, json.loads(have["input.json"].read_text()), where="input.json")
+    fitted = load_json(_Fitted, have["input.json"])
     return replace(recipe, input=fitted.input)
 
 

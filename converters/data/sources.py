@@ -198,14 +198,20 @@ class _Files(ABC):
         return not is_hidden(name) and name.lower().endswith(self.suffixes)
 
 
+def _is_item(path: Path) -> bool:
+    """Whether it is a file, or a link to one that is gone: that counts as unreadable, not as absent."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
+
+
 class _Folder(_Files):
     def names(self) -> list[str]:
-        return [path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if path.is_file()]
+        return [path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if _is_item(path)]
 
     def fingerprint(self) -> str:
         hasher = hashlib.sha256()
         for name in sorted(self.names()):
-            state = (self.path / name).stat()
+            path = self.path / name
+            state = path.stat() if path.exists() else path.lstat()
             line = f"{name}\0{state.st_size}\0{state.st_mtime_ns}\0"
             hasher.update(line.encode(errors="surrogateescape"))
         return hasher.hexdigest()

@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 from converters.data.class_order import check_order
 from converters.data.dataset import Examples, item_digests, load_record, load_split, load_unlabelled
 from converters.data.sources import UNLABELLED
-from converters.distill.compute import resolved
+from converters.distill.compute import in_key
 from converters.distill.stored import read_stored, stored_for
-from converters.distill.teacher import ARCHIVE, RECORD, load_members, load_teacher_record
-from converters.distill.teachers import Answer, answer_of, mean_of, mirrored
+from converters.distill.teacher import ARCHIVE, RECORD, TeacherMember, load_members, load_teacher_record
+from converters.distill.teachers import Answer, answer_of, logarithm, logarithm_of, mean_of, mirrored
 from converters.distill.training import logits
 from converters.distill.views import Blend, Views
 from converters.recipe import Recipe
 from converters.steps import Context, Step
+from converters.tools import tool_versions
 from edgeinfer.bundle import canonical_json, encode
 from edgeinfer.host import atomic_file
 from edgeinfer.preprocess import Preprocessor
@@ -77,7 +78,7 @@ def _view_settings(recipe: Recipe) -> dict[str, object]:
         "augment": encode(recipe.augment),
         "blend": [student.mixup, student.cutmix],
         "mirror": teacher.mirror,
-        "precision": resolved(teacher.precision),
+        "precision": in_key(teacher.precision),
         "seed": recipe.seed,
     }
 
@@ -85,7 +86,11 @@ def _view_settings(recipe: Recipe) -> dict[str, object]:
 def _run(context: Context) -> None:
     views, count = training_views(context), context.recipe.teacher.views
     classes = len(load_record(context.needs).classes)
-    members = [_member(context, name, data) for name, data in load_members(context.needs[ARCHIVE])]
+    told = load_teacher_record(context.needs[RECORD]).members
+    members = [
+        _member(context, member, data)
+        for member, (_, data) in zip(told, load_members(context.needs[ARCHIVE]), strict=True)
+    ]
     plain = {
         split: mean_of([torch.from_numpy(ask.split(split)) for ask in members]).numpy()
         for split in _PLAIN_SPLITS
@@ -125,8 +130,11 @@ class _Asked:
 class _Stored:
     """Stored answers, the same for every variation of an item."""
 
-    def __init__(self, context: Context, data: bytes) -> None:
-        self._context, self._stored = context, read_stored(data)
+    def __init__(self, context: Context, data: bytes, *, probabilities: bool) -> None:
+        stored = read_stored(data)
+        if probabilities:
+            stored = {digest: logarithm(torch.from_numpy(each)).numpy() for digest, each in stored.items()}
+        self._context, self._stored = context, stored
 
     def split(self, name: str) -> NDArray[np.float32]:
         return stored_for(self._stored, item_digests(self._context.needs, name), name)
@@ -136,11 +144,13 @@ class _Stored:
         return stored_for(self._stored, digests, "training")[views.rows(number)]
 
 
-def _member(context: Context, name: str, data: bytes) -> _Asked | _Stored:
-    if name.endswith(".npz"):
-        return _Stored(context, data)
+def _member(context: Context, member: TeacherMember, data: bytes) -> _Asked | _Stored:
+    if member.file.endswith(".npz"):
+        return _Stored(context, data, probabilities=member.probabilities)
     teacher = context.recipe.teacher
-    answer = answer_of(name, data, context.scratch / "teacher.log", teacher.precision)
+    answer = answer_of(member.file, data, context.scratch / "teacher.log", teacher.precision)
+    if member.probabilities:
+        answer = logarithm_of(answer)
     return _Asked(context, mirrored(answer) if teacher.mirror else answer)
 
 
@@ -157,6 +167,7 @@ def _question(context: Context) -> dict[str, object]:
         "teacher": load_teacher_record(context.needs[RECORD]).sha256,
         "items": _training_digests(context.needs),
         "settings": _view_settings(context.recipe),
+        "tools": dict(tool_versions()),
     }
 
 

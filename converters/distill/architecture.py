@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from converters.json_file import load_json
 from converters.recipe import Network
-from edgeinfer.bundle import decode
 
 ARCHITECTURE = "architecture.json"
 
@@ -65,4 +64,4 @@ class Architecture:
 
 def load_architecture(path: Path) -> Architecture:
     """Return what the budget step found."""
-    return decode(Architecture, json.loads(path.read_text()), where=path.name)
+    return load_json(Architecture, path)

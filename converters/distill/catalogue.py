@@ -6,7 +6,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
+from importlib import import_module, invalidate_caches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def build(network: Network, classes: int, recipe: Recipe) -> nn.Module:
 
     Raises:
         RecipeError: A user's factory cannot be found, fails, or returns something else than a network
-            that gives logits for the recipe's input.
+            that gives logits for the recipe's input and learns.
     """
     first = recipe.input.shape[0]
     match network:
@@ -67,6 +67,7 @@ def made_by(factory: str, arguments: dict[str, Any], folder: Path) -> nn.Module:
     module_name, _, function_name = factory.partition(":")
     try:
         with _first_on_path(folder):
+            _forget(module_name.partition(".")[0], folder)
             function: Callable[..., object] = getattr(import_module(module_name), function_name)
             made = function(**arguments)
     except (Exception, SystemExit) as error:  # a user's module may raise anything
@@ -89,6 +90,7 @@ def source_of(factory: str, folder: Path) -> str:
     """
     try:
         with _first_on_path(folder):
+            _forget(factory.partition(".")[0].partition(":")[0], folder)
             found = find_spec(factory.partition(":")[0])
         assert found is not None, "caught below"
         return hashlib.sha256(Path(found.origin or "").read_bytes()).hexdigest()
@@ -107,16 +109,38 @@ def _check_network(module: nn.Module, factory: str, shape: tuple[int, ...], clas
     training = module.training
     module.eval()
     try:
-        with torch.no_grad(), torch.random.fork_rng():
+        with torch.enable_grad(), torch.random.fork_rng():
             given = module(torch.zeros(2, *shape))
     except Exception as error:  # whatever the user's network raises
         raise RecipeError(
-            f"the network of factory {factory} does not take the recipe's input ({error})", expected=expected
+            f"the network of factory {factory} does not take the recipe's input ({error})",
+            expected=expected,
+            next_step="change its first layer, or [input]",
         ) from error
     module.train(training)
     found = tuple(given.shape) if isinstance(given, torch.Tensor) else type(given).__name__
     if found != (2, classes):
-        raise RecipeError(f"the network of factory {factory}", found=found, expected=expected)
+        raise RecipeError(
+            f"the network of factory {factory}",
+            found=found,
+            expected=expected,
+            next_step="give it one output a class",
+        )
+    if not given.requires_grad:
+        raise RecipeError(
+            f"the network of factory {factory} cannot be trained",
+            found="logits that depend on no parameter with a gradient",
+            next_step="register its weights as nn.Parameter, with requires_grad, and do not detach them",
+        )
+
+
+def _forget(package: str, folder: Path) -> None:
+    """Drop what was imported under a name that the folder has, too: another recipe's, or before it was edited."""
+    if not any((folder / name).exists() for name in (f"{package}.py", package)):
+        return
+    for name in [each for each in sys.modules if each.partition(".")[0] == package]:
+        del sys.modules[name]
+    invalidate_caches()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from contextlib import AbstractContextManager
 
 import torch
@@ -34,5 +35,14 @@ def laid_out(inputs: torch.Tensor) -> torch.Tensor:
     return inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs
 
 
+def in_key(precision: str) -> str:
+    """Return what a step's result depends on: the arithmetic, and a GPU where there is one."""
+    return resolved(precision) + (" cuda" if torch.cuda.is_available() else "")
+
+
 def _bf16_processor() -> bool:
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    """Whether the processor multiplies bf16: oneDNN takes it wherever AVX-512 is, and emulates it there."""
+    supported = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        return supported and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return supported

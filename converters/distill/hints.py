@@ -62,7 +62,9 @@ class Hints(nn.Module):
         if name not in modules:
             known = ", ".join(list(filter(None, modules))[:12])
             what = f"student.hints: no layer {name!r} in the {who}"
-            raise RecipeError(what, found=known, expected="one of its layers")
+            raise RecipeError(
+                what, found=known, expected="one of its layers", next_step="name one as named_modules() does"
+            )
 
         def keep(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
             self._seen[who, name] = output
@@ -76,12 +78,16 @@ class Hints(nn.Module):
             raise RecipeError(
                 "student.hints: features that cannot be compared",
                 found=found,
-                expected="(N, C, H, W) or (N, C)",
+                expected="(N, C, H, W) or (N, C) of both",
+                next_step="name layers of the same kind",
             )
         if hint.kind == "attention":
             if own.ndim != 4:
                 raise RecipeError(
-                    "student.hints: attention", found=tuple(own.shape), expected="(N, C, H, W) features"
+                    "student.hints: attention",
+                    found=tuple(own.shape),
+                    expected="(N, C, H, W) features",
+                    next_step='name convolutions, or take kind = "hint"',
                 )
             return nn.Identity()
         inside, outside = own.shape[1], wanted.shape[1]
@@ -94,7 +100,10 @@ def with_hints(loss: Loss, hints: Hints) -> Loss:
 
 
 def attention_loss(own: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Return the mean distance of attention maps (Zagoruyko & Komodakis 2016, arXiv:1612.03928, eq. 2).
+    """Return the mean squared distance of attention maps.
+
+    After Zagoruyko & Komodakis 2016 (arXiv:1612.03928), eq. 2, with the square of its distance, whose gradient
+    vanishes where the maps are equal, and without its factor of a half.
 
     Args:
         own: `(N, C, H, W)` features of the student.

@@ -38,8 +38,8 @@ def read_stored(data: bytes) -> dict[str, NDArray[np.float32]]:
     return dict(zip(digests.tolist(), answers, strict=True))
 
 
-def check_stored(data: bytes, classes: int) -> None:
-    """Hold stored answers against the data's classes.
+def check_stored(data: bytes, classes: int) -> NDArray[np.float32]:
+    """Hold stored answers against the data's classes and return them all, `(N, classes) float32`.
 
     Raises:
         ConversionError: They are for another number of classes, or unreadable.
@@ -47,7 +47,13 @@ def check_stored(data: bytes, classes: int) -> None:
     stored = read_stored(data)
     given = next((len(each) for each in stored.values()), 0)
     if given != classes:
-        raise ConversionError("the stored logits' classes", found=given, expected=classes)
+        raise ConversionError(
+            "the stored logits' classes",
+            found=given,
+            expected=classes,
+            next_step="store one column for each class folder, in the order of their names",
+        )
+    return np.stack(list(stored.values()))
 
 
 def stored_for(stored: dict[str, NDArray[np.float32]], digests: list[str], split: str) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from converters.data.dataset import load_record, load_split
 from converters.distill.answers import VIEWS, load_views, training_views
 from converters.distill.architecture import ARCHITECTURE, load_architecture
 from converters.distill.catalogue import build, source_of
-from converters.distill.compute import resolved
+from converters.distill.compute import in_key
 from converters.distill.folding import folded
 from converters.distill.hints import Hints, with_hints
 from converters.distill.losses import distillation_loss
@@ -82,7 +82,7 @@ def _settings(recipe: Recipe) -> object:
     settings = {
         "input": encode(recipe.input),
         "student": encode(recipe.student),
-        "precision": resolved(recipe.student.training.precision),
+        "precision": in_key(recipe.student.training.precision),
         "augment": encode(recipe.augment),
         "seed": recipe.seed,
     }

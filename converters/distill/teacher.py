@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,15 +13,18 @@ from torch import nn
 
 from converters.data.dataset import check_classes, load_record, load_split
 from converters.distill.catalogue import build, made_by, parameters, source_of
+from converters.distill.compute import in_key
 from converters.distill.losses import label_loss
 from converters.distill.stored import check_stored
-from converters.distill.teachers import answer_of, load_program
-from converters.distill.training import Course, Epoch, train
+from converters.distill.teachers import answer_of, are_probabilities, first_line, load_program
+from converters.distill.training import EVALUATION_BATCH, Course, Epoch, train
 from converters.distill.views import Blend, Views
+from converters.export.blame import find_culprit
+from converters.json_file import load_json, save_json
 from converters.quiet import logged
 from converters.recipe import LARGEST_BATCH, FactoryNetwork, Member, Recipe
 from converters.steps import Context, Step
-from edgeinfer.bundle import decode, encode
+from edgeinfer.bundle import encode
 from edgeinfer.errors import ConversionError, RecipeError
 from edgeinfer.preprocess import Preprocessor
 
@@ -39,11 +41,13 @@ class TeacherMember:
         file: Its name in the archive; the suffix tells the kind: `.pt2`, `.onnx`, or `.npz` of stored answers.
         sha256: Digest of the file.
         parameters: Trainable values; None where they cannot be told.
+        probabilities: It gives probabilities, whose logarithm is learned from, and not logits.
     """
 
     file: str
     sha256: str
     parameters: int | None = None
+    probabilities: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class TeacherRecord:
 
 def load_teacher_record(path: Path) -> TeacherRecord:
     """Return what the teacher step recorded."""
-    return decode(TeacherRecord, json.loads(path.read_text()), where=path.name)
+    return load_json(TeacherRecord, path)
 
 
 def load_members(archive: Path) -> Iterator[tuple[str, bytes]]:
@@ -98,6 +102,8 @@ def _settings(recipe: Recipe) -> object:
     own = {
         key: value for key, value in encode(teacher).items() if key not in ("views", "mirror", "precision")
     }
+    if teacher.training is not None:
+        own["training"]["precision"] = in_key(teacher.training.precision)
     return {
         "input": encode(recipe.input),
         "teacher": own,
@@ -127,10 +133,12 @@ def _run(context: Context) -> None:
         for at, (suffix, data, count) in enumerate(files):
             name = f"{at}{suffix}"
             archive.writestr(zipfile.ZipInfo(name, _EPOCH), data)
-            members.append(TeacherMember(name, hashlib.sha256(data).hexdigest(), count))
-            _check(context, name, data)
+            ends = are_probabilities(_checked(context, name, data))
+            members.append(TeacherMember(name, hashlib.sha256(data).hexdigest(), count, ends))
+            if ends:
+                context.report.note(f"teacher {at + 1} gives probabilities: their logarithm is learned from")
     record = TeacherRecord(tuple(members), history)
-    context.give(RECORD).write_text(json.dumps(encode(record), indent=2))
+    save_json(record, context.give(RECORD))
 
 
 def _taken(context: Context, member: Member) -> tuple[str, bytes, int | None]:
@@ -189,39 +197,48 @@ def _exported(module: nn.Module, context: Context) -> bytes:
         with logged(context.scratch / "teacher.log"):
             program = torch.export.export(module.eval(), (example,), dynamic_shapes=({0: batch},))
     except Exception as error:  # torch raises whatever its passes raise
+        culprit = find_culprit(error, module, example, context.scratch / "teacher.log")
         raise ConversionError(
-            f"the teacher cannot be exported ({error})",
-            next_step="export it yourself with torch.export and name the .pt2 file, or store its logits",
+            f"the teacher cannot be exported ({first_line(error)})",
+            found=culprit.shown(),
+            next_step="write that line without choices that depend on values, or store the teacher's logits",
         ) from error
     path = context.scratch / "exported.pt2"
     torch.export.save(program, path)
     return path.read_bytes()
 
 
-def _check(context: Context, name: str, data: bytes) -> None:
-    """Hold a model against the recipe's input and the data's classes."""
+def _checked(context: Context, name: str, data: bytes) -> torch.Tensor:
+    """Hold a model against the recipe's input and the data's classes; return `(N, classes)` answers of it."""
     record, shape = load_record(context.needs), context.recipe.input.shape
     if name.endswith(".npz"):
-        check_stored(data, len(record.classes))
-        return
+        return torch.from_numpy(check_stored(data, len(record.classes)))
     answer = answer_of(name, data, context.scratch / "teacher.log")
     expected = f"(N, {', '.join(map(str, shape))}) float32 with a free N"
     try:
-        given = answer(torch.zeros(3, *shape))
+        given = answer(torch.randn(EVALUATION_BATCH, *shape, generator=torch.Generator().manual_seed(0)))
     except Exception as error:  # whatever the user's graph raises
         raise ConversionError(
-            f"the teacher does not take a batch of 3 of the recipe's input ({error})",
+            f"the teacher does not take a batch of {EVALUATION_BATCH} of the recipe's input ({error})",
             expected=expected,
             next_step="export it with a generous torch.export.Dim for the batch, or change [input]",
         ) from error
-    if given.ndim != 2 or len(given) != 3:
-        found = f"{given.dtype} {tuple(given.shape)}"
+    if given.ndim != 2 or len(given) != EVALUATION_BATCH:
         raise ConversionError(
-            "the teacher's answer for a batch of 3", found=found, expected="logits (3, classes)"
+            f"the teacher's answer for a batch of {EVALUATION_BATCH}",
+            found=f"{given.dtype} {tuple(given.shape)}",
+            expected=f"logits ({EVALUATION_BATCH}, classes)",
+            next_step="export the network so that its only output is one row of logits an item",
         )
     if not torch.isfinite(given).all():
-        raise ConversionError("the teacher's answer for zeros", found="NaN or infinite", expected="logits")
+        raise ConversionError(
+            "the teacher's answer for noise",
+            found="NaN or infinite",
+            expected="logits",
+            next_step="check its weights, and [input] mean and std",
+        )
     check_classes(given.shape[1], record, "teacher")
+    return given
 
 
 def _units(recipe: Recipe) -> float:

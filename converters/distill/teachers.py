@@ -18,6 +18,8 @@ from edgeinfer.host import usable_cpus
 
 # From `(N, ...) float32` inputs to `(N, classes) float32` logits, without a gradient.
 Answer = Callable[[torch.Tensor], torch.Tensor]
+# Probabilities of quantized models are steps of 1/256.
+_SUMS, _LEAST = 0.02, 1e-7
 
 
 def load_program(data: bytes, log: Path) -> torch.export.ExportedProgram:
@@ -31,7 +33,7 @@ def load_program(data: bytes, log: Path) -> torch.export.ExportedProgram:
             return torch.export.load(io.BytesIO(data))
     except Exception as error:  # its readers raise many types
         raise ConversionError(
-            f"cannot load the teacher ({_first_line(error)})",
+            f"cannot load the teacher ({first_line(error)})",
             next_step="write it with torch.export.save(program, path)",
         ) from error
 
@@ -82,12 +84,17 @@ def _onnx_answer(data: bytes) -> Answer:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its readers raise many types
         raise ConversionError(
-            f"cannot load the teacher ({_first_line(error)})",
+            f"cannot load the teacher ({first_line(error)})",
             next_step="check it with onnx.checker; weights must be inside the file",
         ) from error
     if len(session.get_inputs()) != 1:
         found = ", ".join(each.name for each in session.get_inputs())
-        raise ConversionError("the teacher's inputs", found=found, expected="one")
+        raise ConversionError(
+            "the teacher's inputs",
+            found=found,
+            expected="one",
+            next_step="export it with the data's input alone",
+        )
     (input_,) = session.get_inputs()
 
     def answer(inputs: torch.Tensor) -> torch.Tensor:
@@ -102,6 +109,22 @@ def mirrored(answer: Answer) -> Answer:
     return lambda inputs: (answer(inputs) + answer(inputs.flip(-1))) / 2
 
 
+def are_probabilities(answers: torch.Tensor) -> bool:
+    """Return whether every row of `(N, classes)` lies in 0..1 and sums to 1: a softmax ends such a model."""
+    inside = bool((answers >= 0).all() and (answers <= 1).all())
+    return inside and bool(((answers.sum(1) - 1).abs() < _SUMS).all())
+
+
+def logarithm(probabilities: torch.Tensor) -> torch.Tensor:
+    """Return logits whose softmax the probabilities are; those that were rounded to 0 are small."""
+    return probabilities.clamp_min(_LEAST).log()
+
+
+def logarithm_of(answer: Answer) -> Answer:
+    """Return the function that gives logits for a model that gives probabilities."""
+    return lambda inputs: logarithm(answer(inputs))
+
+
 def mean_of(logits: list[torch.Tensor]) -> torch.Tensor:
     """Return the logarithm of the mean of the members' probabilities; one member's logits as they are."""
     if len(logits) == 1:
@@ -111,5 +134,6 @@ def mean_of(logits: list[torch.Tensor]) -> torch.Tensor:
     return mean
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, or its type where it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]

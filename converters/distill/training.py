@@ -29,7 +29,7 @@ from converters.steps import Context
 from edgeinfer.host import atomic_file
 from edgeinfer.preprocess import Preprocessor
 
-_EVALUATION_BATCH = 256
+EVALUATION_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -148,8 +148,8 @@ def logits(
     """Return `(N, classes) float32` logits of a split, without augmentation."""
     parts = []
     with torch.no_grad():
-        for start in range(0, len(pictures.labels), _EVALUATION_BATCH):
-            batch = preprocess.tensors(pictures.items[start : start + _EVALUATION_BATCH])
+        for start in range(0, len(pictures.labels), EVALUATION_BATCH):
+            batch = preprocess.tensors(pictures.items[start : start + EVALUATION_BATCH])
             parts.append(network(torch.from_numpy(batch)).numpy())
     return np.concatenate(parts)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from converters.json_file import load_json, save_json
 from converters.recipe import IntegerTypes
-from edgeinfer.bundle import Precision, decode, encode
-from edgeinfer.host import atomic_file
+from edgeinfer.bundle import Precision
 
 # Names of artifacts between steps: folders that hold the same model files and `artifacts.json`. The
 # quantize step's keep their layers' names, for whoever looks inside; the slim step's are those that ship.
@@ -63,13 +62,12 @@ def write_artifacts(folder: Path, artifacts: Sequence[Artifact]) -> None:
     """Write the list beside the model files; every one of them must lie there."""
     missing = [each.file for each in artifacts if not (folder / each.file).is_file()]
     assert not missing, f"{folder} lacks {missing}"
-    with atomic_file(folder / _LIST) as file:
-        file.write(json.dumps(encode(Artifacts(tuple(artifacts))), indent=2).encode())
+    save_json(Artifacts(tuple(artifacts)), folder / _LIST)
 
 
 def load_artifacts(folder: Path) -> tuple[Artifact, ...]:
     """Return the list of a folder of model files."""
-    return decode(Artifacts, json.loads((folder / _LIST).read_text()), where=_LIST).artifacts
+    return load_json(Artifacts, folder / _LIST).artifacts
 
 
 def static_pairs(artifacts: Sequence[Artifact]) -> list[tuple[Artifact, Artifact]]:

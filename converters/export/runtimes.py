@@ -21,6 +21,8 @@ OPSET_SINCE = {
 IR_SINCE = {**dict.fromkeys((8, 9), "1.17"), 10: "1.18", 11: "1.23", **dict.fromkeys((12, 13), "1.24")}
 # What float and int8 files were run on.
 TFLITE_SINCE = {"ai-edge-litert": "2.1", "tflite-runtime": "2.14", "tensorflow": "2.14"}
+# Of an ONNX file of U8S8, as Linux names them: with either, ONNX Runtime multiplies uint8 by int8 without detours.
+U8S8_ISA = ("avx512_vnni", "avx_vnni")
 
 
 def release_order(release: str) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from converters.data.dataset import DataRecord, load_record
 from converters.export.artifacts import MODELS, Artifact, load_artifacts
 from converters.export.float_models import INPUT, OUTPUT
 from converters.export.penultimate import PENULTIMATE
-from converters.export.runtimes import TFLITE_SINCE, onnx_needs
+from converters.export.runtimes import TFLITE_SINCE, U8S8_ISA, onnx_needs
 from converters.recipe import Recipe
 from converters.steps import Context, Step
 from edgeinfer.bundle import (
@@ -25,9 +25,6 @@ from edgeinfer.bundle import (
     write_bundle,
 )
 from edgeinfer.engines import SessionOptions, TensorInfo, engine_named
-
-# As Linux names them: with either, ONNX Runtime multiplies uint8 by int8 without detours.
-_VNNI = ("avx512_vnni", "avx_vnni")
 
 
 def draft_manifest(
@@ -94,7 +91,7 @@ def _variant(artifact: Artifact, path: Path, blobs: BlobSet) -> Variant:
         outputs=outputs,
         requires=requires,
         opset=opset,
-        isa=_VNNI if artifact.types == "U8S8" else (),
+        isa=U8S8_ISA if artifact.types == "U8S8" else (),
     )
 
 

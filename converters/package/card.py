@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from converters.data.dataset import DataRecord
 from converters.profile.profile import Profile
 from converters.recipe import Recipe
+from converters.report.document import quantized_by
 from converters.verify.confidence import Fitted
 from converters.verify.figures import Figures
 from converters.verify.proportion import shown
@@ -59,8 +60,11 @@ class ModelCard:
         recipe, figures = self.recipe, self.figures
         known = figures.teacher_parameters
         taught = "unknown" if known is None else f"{known:,}"
+        methods = {each.id: quantized_by(each.method) for each in figures.variants}
         needs = [
-            f"- `{each.id}` ({each.format}, {each.precision}, {each.blob.size:,} bytes): any of "
+            f"- `{each.id}` ({each.format}, {each.precision}, {each.blob.size:,} bytes"
+            + (f", quantized by {methods[each.id]}" if methods[each.id] else "")
+            + "): any of "
             + ", ".join(f"{package} {version} or newer" for package, version in each.requires.items())
             for each in self.variants
         ]

@@ -6,9 +6,8 @@ import io
 import json
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
+from converters.package.golden_pictures import golden_picture
 from converters.recipe import AudioInput, ImageInput, Input, TableInput
 from edgeinfer.bundle import Numeric
 
@@ -24,7 +23,7 @@ def golden_sources(input_: Input) -> list[bytes]:
     """Return `CASES` encoded sources for an input: pictures (PNG), recordings (WAV) or rows (JSON)."""
     if isinstance(input_, ImageInput):
         height, width = (max(_SIDE, round(side * _FACTOR)) for side in (input_.height, input_.width))
-        return [_png(_picture(case, height, width, input_.channels)) for case in range(CASES)]
+        return [golden_picture(case, height, width, input_.channels) for case in range(CASES)]
     if isinstance(input_, AudioInput):
         return [_wav(case, input_) for case in range(CASES)]
     return [_row(case, input_) for case in range(CASES)]
@@ -33,35 +32,11 @@ def golden_sources(input_: Input) -> list[bytes]:
 def golden_origin(input_: Input) -> str:
     """Return where the sources come from, for the manifest."""
     made = {
-        "image": "gradients, stripes, discs and noise",
+        "image": "gradients, stripes, discs and coarse noise",
         "audio": "chirps, tones, clicks and noise",
         "table": "values around the columns' means and words of their vocabularies",
     }
     return f"synthetic: seeded {made[input_.kind]}, made by edgeinfer"
-
-
-def _picture(case: int, height: int, width: int, channels: int) -> NDArray[np.uint8]:
-    generator = np.random.default_rng(case)
-    down, across = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
-    planes = []
-    for _ in range(channels):
-        angle, phase = generator.uniform(0, 2 * np.pi, 2)
-        along = np.cos(angle) * across + np.sin(angle) * down
-        stripes = np.sin(2 * np.pi * generator.uniform(1, 4) * along + phase)
-        centre, radius = generator.uniform(0.2, 0.8, 2), generator.uniform(0.1, 0.4)
-        disc = np.hypot(down - centre[0], across - centre[1]) < radius
-        noise = generator.normal(0, 0.2, (height, width))
-        planes.append((along, stripes, disc * 2.0 - 1, stripes * 0.5 + disc + noise)[case % 4])
-    stacked = np.stack(planes, axis=-1)
-    low, high = stacked.min(), stacked.max()
-    result: NDArray[np.uint8] = np.rint((stacked - low) * (255 / (high - low))).astype(np.uint8)
-    return result
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _wav(case: int, input_: AudioInput) -> bytes:

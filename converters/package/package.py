@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.data.dataset import DataRecord, load_record
+from converters.distill.compute import device
 from converters.distill.teacher import RECORD, load_teacher_record
 from converters.export.artifacts import MODELS, Artifact, load_artifacts
 from converters.export.float_models import INPUT
@@ -41,6 +42,8 @@ from edgeinfer.preprocess import Preprocessor
 # Kernels of other processors round the last step differently: two steps were seen between builds
 # with and without XNNPACK, so three are allowed.
 _INT8_STEPS = 3
+# What follows from the student's weights.
+_OF_THE_STUDENT = ("variants", "outputs", "calibration", "drift", "confusion", "cascade")
 # Name in the bundle to artifact and media type. The page with test items in it stays with the user.
 _REPORTS = {
     "report.md": ("report.md", "text/markdown"),
@@ -50,20 +53,22 @@ _REPORTS = {
 
 
 def not_deterministic(recipe: Recipe) -> dict[str, str]:
-    """Return the fields of the manifest that may differ between two runs of a recipe, with the reason."""
+    """Return the manifest's fields that may differ between two runs of a recipe, with step and reason."""
     fields = {
-        "variants.*.latency": "a time measured on a shared machine",
-        "variants.*.memory_bytes": "a growth of resident memory",
-        "documents.*.blob": "the reports show those",
+        "variants.*.latency": "step measure: a time on a shared machine",
+        "variants.*.memory_bytes": "step measure: a growth of resident memory",
+        "documents.*.blob": "step report: the reports show those",
     }
     if len(recipe.quantize.onnx_types) > 1:
         fields["variants"] = (
-            "the integer types of an ONNX file are others than the recipe's first where a measurement "
-            "found them faster by a tenth"
+            "step quantize: the integer types of an ONNX file are others than the recipe's first where a "
+            "measurement found them faster by a tenth"
         )
     budget = recipe.student.budget
     if budget is not None and budget.max_latency_ms is not None:
-        fields["variants"] = "the student was chosen by such times"
+        fields |= dict.fromkeys(_OF_THE_STUDENT, "step budget: the student was chosen by such times")
+    if device().type != "cpu":
+        fields |= dict.fromkeys(_OF_THE_STUDENT, "steps teacher and student: a GPU adds up in no fixed order")
     return fields
 
 

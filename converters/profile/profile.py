@@ -7,7 +7,6 @@ weight of the student was; the test split stays out of it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 import edgeinfer as ei
 from converters.data.dataset import Examples, load_record, load_split
 from converters.distill.answers import PLAIN, teacher_answers
+from converters.json_file import load_json, save_json
 from converters.profile.cascade import recommend, tabulate
 from converters.profile.confusion import confusion_counts, per_class
 from converters.profile.reference import freeze, input_measures, measures
@@ -34,7 +34,6 @@ from edgeinfer.bundle import (
     Proportion,
     Softmax,
     Split,
-    decode,
     encode,
 )
 from edgeinfer.drift import feature_values
@@ -81,7 +80,7 @@ class Seen:
 
 def load_profile(path: Path) -> Profile:
     """Return what the profile step wrote."""
-    return decode(Profile, json.loads(path.read_text()), where=path.name)
+    return load_json(Profile, path)
 
 
 def _run(context: Context) -> None:
@@ -105,7 +104,7 @@ def _run(context: Context) -> None:
             cascade=_cascade(seen, named == validation.labels, teacher, recipe, fitted),
         )
         bar.advance()
-    context.give("profile.json").write_text(json.dumps(encode(profile), indent=2))
+    save_json(profile, context.give("profile.json"))
 
 
 def _look(draft: Path, validation: Examples, preprocess: Preprocessor, temperature: float) -> Seen:

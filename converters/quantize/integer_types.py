@@ -6,13 +6,12 @@ fast at is not to be known beforehand: twofold differences were seen, both ways.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from converters.json_file import load_json
 from converters.recipe import IntegerTypes
-from edgeinfer.bundle import decode
 from edgeinfer.errors import ConversionError
 from edgeinfer.inference import measure
 
@@ -99,4 +98,4 @@ def fastest(figures: Sequence[TypeFigures], ship: int) -> list[TypeFigures]:
 
 def load_types(path: Path) -> tuple[TypeFigures, ...]:
     """Return what the quantize step wrote."""
-    return decode(TypesTried, json.loads(path.read_text()), where=path.name).types
+    return load_json(TypesTried, path).types

@@ -6,7 +6,6 @@ ONNX file is tried: the TFLite file of the same ranges computes the same integer
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +15,10 @@ from numpy.typing import NDArray
 
 from converters.export.onnx_session import onnx_session
 from converters.export.slim_onnx import slim_onnx
+from converters.json_file import load_json
 from converters.quantize.layers import Layer
 from converters.quantize.onnx_int8 import quantize_onnx
 from converters.quantize.ranges import Items, Ranges, batches, largest_batch
-from edgeinfer.bundle import decode
 
 # Name of the file that the quantize step gives.
 SENSITIVITY = "sensitivity.json"
@@ -94,6 +93,10 @@ class Sensitivity:
             f"keep {which} in fp32 and regain {regained * 100:.1f} of {lost * 100:.1f} points "
             f"for {(best.bytes - self.whole.bytes) / 1000:.1f} kB: {', '.join(best.layers)}"
         )
+
+
+# Where no int8 file is asked for.
+NOT_MEASURED = Sensitivity(0, None, Kept((), None, 1.0, 0.0, 0), (), ())
 
 
 def explore(
@@ -199,4 +202,4 @@ def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def load_sensitivity(path: Path) -> Sensitivity:
     """Return what the quantize step wrote."""
-    return decode(Sensitivity, json.loads(path.read_text()), where=path.name)
+    return load_json(Sensitivity, path)

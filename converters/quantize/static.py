@@ -7,30 +7,25 @@ what the engines execute, and a layer that does not run as asked for ends the co
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from converters.data.dataset import load_record
+from converters.data.stored_items import validation_items
 from converters.export.artifacts import NAMED_MODELS, Artifact, write_artifacts
 from converters.export.slim_onnx import slim_onnx
 from converters.export.variants import draft_manifest
+from converters.json_file import save_json
 from converters.quantize.float_pair import FloatPair, calibrated, float_tensors
 from converters.quantize.further import write_further
 from converters.quantize.integer_types import INTEGER_TYPES, TypeFigures, TypesTried, fastest, timed
-from converters.quantize.items import validation_items
-from converters.quantize.layers import (
-    Layer,
-    check_precisions,
-    chosen_layers,
-    onnx_precisions,
-    tflite_precisions,
-)
+from converters.quantize.layers import Layer, chosen_layers
 from converters.quantize.onnx_int8 import quantize_onnx
+from converters.quantize.precisions import check_precisions, onnx_precisions, tflite_precisions
 from converters.quantize.ranges import Items
-from converters.quantize.sensitivity import SENSITIVITY, OnnxTrial, Sensitivity, explore
+from converters.quantize.sensitivity import NOT_MEASURED, SENSITIVITY, OnnxTrial, Sensitivity, explore
 from converters.quantize.tflite_int8 import quantize_tflite
 from converters.quantize.trained import LEARNED, load_learned
 from converters.quiet import told
@@ -63,18 +58,49 @@ class _Work:
     candidates: Path
 
 
+@dataclass(frozen=True)
+class _Static:
+    """What came of static int8; nothing where it is not asked for.
+
+    Attributes:
+        artifacts: Files to ship, the best first.
+        sensitivity: What layers in float would regain.
+        types: Integer types of ONNX that were tried.
+    """
+
+    artifacts: tuple[Artifact, ...] = ()
+    sensitivity: Sensitivity = NOT_MEASURED
+    types: tuple[TypeFigures, ...] = ()
+
+
 def _run(context: Context) -> None:
-    recipe, needs = context.recipe, context.needs
-    settings, log = recipe.quantize, context.scratch / "quantize.log"
+    needs, settings, log = context.needs, context.recipe.quantize, context.scratch / "quantize.log"
+    models = _fresh(context.give(NAMED_MODELS))
+    made = _static(context, models) if "int8" in settings.variants else _Static()
+    for name in ("fp32.onnx", "fp32.tflite"):
+        shutil.copyfile(needs[name], models / name)
+    with told(log, _WHAT):
+        further = write_further(settings.variants, needs["fp32.onnx"], needs["fp32.tflite"], models)
+    write_artifacts(models, (*made.artifacts, *further, *_FLOATS))
+    save_json(made.sensitivity, context.give(SENSITIVITY))
+    save_json(TypesTried(made.types), context.give(INTEGER_TYPES))
+    if made.sensitivity.drop(made.sensitivity.whole) > 0:
+        context.report.note(made.sensitivity.advice())
+
+
+def _static(context: Context, models: Path) -> _Static:
+    """Write the int8 files of both formats."""
+    recipe, log = context.recipe, context.scratch / "quantize.log"
     items, _ = validation_items(
-        needs, Preprocessor(recipe.input.steps()), recipe.seed, settings.calibration_items
+        context.needs,
+        Preprocessor(recipe.input.steps()),
+        recipe.seed,
+        recipe.quantize.calibration_items,
     )
     with context.report.bar("quantizing", 4) as bar:
         with told(log, _WHAT):
             pair = _pair(context, items)
-        work = _Work(
-            context, pair, _fresh(context.give(NAMED_MODELS)), _fresh(context.scratch / "candidates")
-        )
+        work = _Work(context, pair, models, _fresh(context.scratch / "candidates"))
         bar.advance(note="ranges")
         with told(log, _WHAT):
             sensitivity = _sensitivity(work)
@@ -86,16 +112,7 @@ def _run(context: Context) -> None:
         with told(log, _WHAT):
             tflite_file = _tflite_file(work, chosen, onnx_files[0])
         bar.advance(note="tflite")
-    for name in ("fp32.onnx", "fp32.tflite"):
-        shutil.copyfile(needs[name], work.models / name)
-    with told(log, _WHAT):
-        further = write_further(settings.variants, needs["fp32.onnx"], needs["fp32.tflite"], work.models)
-    static = (tflite_file, *onnx_files) if "int8" in settings.variants else ()
-    write_artifacts(work.models, (*static, *further, *_FLOATS))
-    context.give(SENSITIVITY).write_text(json.dumps(encode(sensitivity), indent=2))
-    context.give(INTEGER_TYPES).write_text(json.dumps(encode(TypesTried(tried)), indent=2))
-    if sensitivity.drop(sensitivity.whole) > 0:
-        context.report.note(sensitivity.advice())
+    return _Static((tflite_file, *onnx_files), sensitivity, tried)
 
 
 def _pair(context: Context, items: Items) -> FloatPair:
@@ -112,7 +129,10 @@ def _pair(context: Context, items: Items) -> FloatPair:
 def _sensitivity(work: _Work) -> Sensitivity:
     recipe, settings = work.context.recipe, work.context.recipe.quantize
     preprocess = Preprocessor(recipe.input.steps())
-    items, labels = validation_items(work.context.needs, preprocess, recipe.seed, settings.sensitivity_items)
+    # Others than those that lent the ranges, where there are enough.
+    items, labels = validation_items(
+        work.context.needs, preprocess, recipe.seed, settings.sensitivity_items, last=True
+    )
     trial = OnnxTrial(work.pair.onnx, work.pair.ranges, work.pair.layers, items, labels, settings.per_channel)
     names = [layer.name for layer in work.pair.layers if layer.tensor is not None]
     most = recipe.gates.max_int8_drop if settings.float_layers == "auto" else None
@@ -138,8 +158,7 @@ def _onnx_files(work: _Work, chosen: Sequence[Layer]) -> tuple[list[Artifact], t
         name = f"{artifact.precision}-{artifact.id}" if shipped else artifact.precision
         shutil.copyfile(work.candidates / artifact.file, work.models / f"{name}.onnx")
         shipped.append(replace(artifact, id=f"onnx-{name}", file=f"{name}.onnx"))
-    ships = best if "int8" in settings.variants else []
-    return shipped, tuple(replace(each, shipped=each.types in ships) for each in figures)
+    return shipped, tuple(replace(each, shipped=each.types in best) for each in figures)
 
 
 def _candidate(work: _Work, types: IntegerTypes, chosen: Sequence[Layer]) -> tuple[Artifact, TypeFigures]:

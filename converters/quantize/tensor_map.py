@@ -6,14 +6,13 @@ Names do not tell: each exporter has its own. Equal values do, whatever the layo
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.export.tflite_session import tflite_operators, tflite_session
 from converters.quantize.ranges import Items, OnnxActivations, Ranges, Tensors
 from edgeinfer.errors import ConversionError
 
@@ -28,22 +27,13 @@ class TfliteActivations:
     """A float TFLite file, batch 1, that gives every activation it computes, its input among them."""
 
     def __init__(self, path: Path) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        with warnings.catch_warnings():
-            # It warns that this takes memory and is meant for debugging.
-            warnings.simplefilter("ignore", UserWarning)
-            self._interpreter: Any = Interpreter(
-                str(path), num_threads=1, experimental_preserve_all_tensors=True
-            )
-        self._interpreter.allocate_tensors()
+        self._interpreter = tflite_session(path)
         details = self._interpreter.get_tensor_details()
         self._names: dict[int, str] = {each["index"]: each["name"] for each in details}
         (input_,) = self._interpreter.get_input_details()
         self._input_at: int = input_["index"]
         self._permute = (0, 2, 3, 1) if len(input_["shape"]) == 4 else None
-        # XNNPACK's nodes stand behind the file's own, under the name DELEGATE.
-        self._ops = [op for op in self._interpreter._get_ops_details() if op["op_name"] != "DELEGATE"]
+        self._ops = tflite_operators(self._interpreter)
         outputs = {int(at) for op in self._ops for at in op["outputs"]} | {self._input_at}
         self._floats = sorted(
             each["index"] for each in details if each["index"] in outputs and each["dtype"] == np.float32

@@ -15,14 +15,15 @@ import torch
 from torch import nn
 
 from converters.data.dataset import load_record, load_split
+from converters.data.stored_items import validation_items
 from converters.distill.answers import VIEWS, load_views, training_views
 from converters.distill.losses import distillation_loss
 from converters.distill.student import load_student
-from converters.distill.training import Course, train
+from converters.distill.training import Course, Epoch, train
 from converters.export.float_models import export_onnx, export_tflite
 from converters.export.penultimate import WithPenultimate
+from converters.json_file import load_json, save_json
 from converters.quantize.float_pair import FloatPair, calibrated
-from converters.quantize.items import validation_items
 from converters.quantize.qat import QatNetwork, activations, named_as
 from converters.quantize.ranges import Items, OnnxActivations, Ranges
 from converters.quiet import told
@@ -33,7 +34,7 @@ from edgeinfer.errors import ConversionError
 from edgeinfer.preprocess import Preprocessor
 
 LEARNED = "qat"
-_RANGES = "ranges.json"
+_RANGES, _HISTORY = "ranges.json", "history.json"
 # Inputs whose values tell which tensor of the exported graph is which of the network.
 _PROBES = 4
 
@@ -68,6 +69,19 @@ def load_learned(folder: Path) -> Learned | None:
         return None
     ranges = {name: (low, high) for name, (low, high) in json.loads((folder / _RANGES).read_text()).items()}
     return Learned(folder / "float.onnx", folder / "float.tflite", ranges)
+
+
+@dataclass(frozen=True)
+class History:
+    """The epochs of the training for int8."""
+
+    epochs: tuple[Epoch, ...]
+
+
+def load_qat_history(folder: Path) -> tuple[Epoch, ...]:
+    """Return the epochs of the training for int8; none where the recipe does not ask for it."""
+    path = folder / _HISTORY
+    return load_json(History, path).epochs if path.is_file() else ()
 
 
 def write_learned(
@@ -116,6 +130,10 @@ def _settings(recipe: Recipe) -> object:
     }
 
 
+def _units(recipe: Recipe) -> float:
+    return 1.0 if recipe.quantize.qat is None else float(recipe.quantize.qat.epochs)
+
+
 def _run(context: Context) -> None:
     folder, qat = context.give(LEARNED), context.recipe.quantize.qat
     shutil.rmtree(folder, ignore_errors=True)
@@ -125,14 +143,17 @@ def _run(context: Context) -> None:
     recipe, needs, log = context.recipe, context.needs, context.scratch / "qat.log"
     preprocess = Preprocessor(recipe.input.steps())
     student = load_student(recipe, len(load_record(needs).classes), needs["student.pt"])
-    network = _trained(context, qat, student, preprocess)
+    network, history = _trained(context, qat, student, preprocess)
+    save_json(History(history), folder / _HISTORY)
     items, _ = validation_items(needs, preprocess, recipe.seed, _PROBES)
     with told(log, "exporting the student trained for int8"):
         probes = torch.from_numpy(items.tensors(0, len(items)))
         write_learned(network, probes, folder, penultimate=recipe.drift.projections > 0)
 
 
-def _trained(context: Context, qat: Qat, student: nn.Module, preprocess: Preprocessor) -> QatNetwork:
+def _trained(
+    context: Context, qat: Qat, student: nn.Module, preprocess: Preprocessor
+) -> tuple[QatNetwork, tuple[Epoch, ...]]:
     recipe, section = context.recipe, context.recipe.student
     answers, views = load_views(context.needs[VIEWS]), training_views(context)
     steps = qat.epochs * max(1, len(views) // qat.batch_size)
@@ -144,9 +165,9 @@ def _trained(context: Context, qat: Qat, student: nn.Module, preprocess: Preproc
     validation = load_split(context.needs, "validation")
     course = Course(views, len(answers), validation, preprocess, how, recipe.seed + 2)
     loss = distillation_loss(answers, section.temperature, section.distillation_weight)
-    train(network, course, loss, context, "training for int8")
+    history = train(network, course, loss, context, "training for int8")
     network.settle()
-    return network
+    return network, history
 
 
 QAT = Step(
@@ -155,4 +176,5 @@ QAT = Step(
     (LEARNED,),
     _settings,
     _run,
+    units=_units,
 )

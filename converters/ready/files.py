@@ -39,6 +39,7 @@ class ReadyFile:
         opset: Of an ONNX file.
         notes: What was done to it.
         sha256: Digest of the file that it came from.
+        isa: Instruction sets that it is known to profit from.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class ReadyFile:
     opset: int | None
     notes: tuple[str, ...]
     sha256: str
+    isa: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:

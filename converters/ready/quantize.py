@@ -10,6 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from converters.export.onnx_session import onnx_session
+from converters.export.runtimes import U8S8_ISA
 from converters.export.slim_onnx import drop_imports
 from converters.quantize.onnx_int8 import WEIGHTED, quantize_onnx
 from converters.quantize.ranges import Ranges, collect_ranges
@@ -77,7 +78,9 @@ def quantized(
     all_, renamed = (described(each, None, (), file.sha256).outputs for each in (file.path, path))
     places = [[each.name for each in all_].index(each.name) for each in file.outputs]
     made = described(path, [renamed[at].name for at in places], notes, file.sha256)
-    return replace(made, precision="mixed" if given.float_layers and file.format == "onnx" else "int8")
+    if file.format == "tflite":
+        return replace(made, precision="int8")
+    return replace(made, precision="mixed" if given.float_layers else "int8", isa=U8S8_ISA)
 
 
 def _tflite_ranges(path: Path, items: _Arranged) -> Ranges:

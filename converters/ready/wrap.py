@@ -192,6 +192,7 @@ def variant(file: ReadyFile, made: Contract, blobs: BlobSet) -> Variant:
         },
         requires=file.requires,
         opset=file.opset,
+        isa=file.isa,
     )
 
 

@@ -18,6 +18,9 @@ def check_quantize(quantize: Quantize, student: Student) -> None:
     _check_variants(quantize, student)
     if quantize.qat is not None:
         require("int8" in quantize.variants, "quantize.qat", "no int8", "int8 among quantize.variants")
+        where, found = "quantize.calibration", quantize.calibration
+        require(found == "min-max", where, found, "min-max beside [quantize.qat], which learns the ranges")
+        require(quantize.per_channel, "quantize.per_channel", False, "true: [quantize.qat] trains that grid")
         _check_qat(quantize.qat)
 
 

@@ -20,6 +20,13 @@ from converters.verify.gate import Verdict
 from converters.verify.layers import Layers
 from edgeinfer.bundle import encode
 
+_METHODS = {
+    "static": "calibration (PTQ)",
+    "qat": "training (QAT)",
+    "dynamic": "scales found at every run",
+    "weight-only": "weights alone",
+}
+
 
 @dataclass(frozen=True)
 class Report:
@@ -92,6 +99,11 @@ def headline(report: Report) -> str:
         f"Not to be shipped: {len(report.missed)} of {len(report.verdicts)} limits are missed "
         f"({first.gate} of {first.subject}{more}); {measured}."
     )
+
+
+def quantized_by(method: str | None) -> str:
+    """Return how a variant was quantized, for reading; nothing for a float file."""
+    return _METHODS.get(method or "", method or "")
 
 
 def percent(share: float) -> str:

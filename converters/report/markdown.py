@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from converters.report.document import Report, decibels, headline, percent
+from converters.report.document import Report, decibels, headline, percent, quantized_by
 from converters.report.frontier import described, trained
 from converters.report.mistakes import STUDENT, TEACHER
 from converters.report.quantization import quantization_section
@@ -45,8 +45,8 @@ def _variants(report: Report) -> str:
     rows = [
         "## Variants",
         "",
-        "| variant | engine | bytes | accuracy (95% CI) | one run | agrees with teacher | with PyTorch |",
-        "| --- | --- | ---: | --- | ---: | ---: | ---: |",
+        "| variant | quantized by | engine | bytes | accuracy (95% CI) | one run | as teacher | as PyTorch |",
+        "| --- | --- | --- | ---: | --- | ---: | ---: | ---: |",
         *(_variant(variant) for variant in figures.variants),
         "",
         f"Accuracy on {figures.student_accuracy.n} test items that took no part in training, choosing or "
@@ -75,6 +75,7 @@ def _candidates(report: Report) -> str:
 def _variant(variant: VariantFigures) -> str:
     return row(
         variant.id,
+        quantized_by(variant.method),
         variant.engine,
         f"{variant.bytes:,}",
         shown(variant.accuracy),

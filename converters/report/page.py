@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from converters.report import charts, frontier
-from converters.report.document import Report, decibels, headline, percent
+from converters.report.document import Report, decibels, headline, percent, quantized_by
 from converters.report.rows_chart import legend
 from converters.report.svg import shortened
 from converters.verify.gate import Verdict
@@ -37,7 +37,12 @@ def page(report: Report, items: Mapping[int, str]) -> bytes:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "shown": shown, "decibels": decibels}
+    environment.filters |= {
+        "percent": percent,
+        "shown": shown,
+        "decibels": decibels,
+        "quantized_by": quantized_by,
+    }
     environment.filters["short"] = lambda name: shortened(name, _LONGEST_NAME)
     drawn = charts.layer_variants(report.layers)
     text = environment.get_template("page.html.jinja").render(

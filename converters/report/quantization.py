@@ -9,7 +9,9 @@ from converters.quantize.sensitivity import Kept, Sensitivity
 
 
 def quantization_section(types: Sequence[TypeFigures], sensitivity: Sensitivity) -> str:
-    """Return the section in Markdown."""
+    """Return the section in Markdown; nothing where no static int8 was made."""
+    if not types:
+        return ""
     return "\n".join(["## Quantization", "", *_types(types), "", *_layers(sensitivity)])
 
 

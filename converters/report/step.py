@@ -16,6 +16,7 @@ from converters.distill.training import Epoch
 from converters.export.artifacts import MODELS, load_artifacts
 from converters.quantize.integer_types import INTEGER_TYPES, load_types
 from converters.quantize.sensitivity import SENSITIVITY, load_sensitivity
+from converters.quantize.trained import LEARNED, load_qat_history
 from converters.recipe import Recipe
 from converters.report.document import Report
 from converters.report.markdown import markdown
@@ -51,16 +52,17 @@ def gather(recipe: Recipe, files: Mapping[str, Path]) -> Report:
     histories = {
         "teacher": load_teacher_record(files[RECORD]).history,
         "student": load_history(files["history.json"]),
+        "student, for int8": load_qat_history(files[LEARNED]),
     }
     return Report(
         recipe=recipe,
         data=record,
         figures=figures,
-        verdicts=judge(figures, recipe.gates),
+        verdicts=judge(figures, recipe.gates, recipe.student.budget),
         fitted=fitted,
         layers=load_layers(files[LAYERS_FILE]),
         mistakes=find_mistakes(answers, record.classes, before, fitted.temperature),
-        reliability=reliability(answers.student, answers.labels, fitted.temperature),
+        reliability=reliability(answers.variants[artifacts[0].id], answers.labels, fitted.temperature),
         tools=tool_versions(),
         histories={title: epochs for title, epochs in histories.items() if epochs},
         sensitivity=load_sensitivity(files[SENSITIVITY]),
@@ -99,6 +101,7 @@ REPORT = Step(
         RECORD,
         ARCHITECTURE,
         "history.json",
+        LEARNED,
         SENSITIVITY,
         INTEGER_TYPES,
         MODELS,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,10 +19,11 @@ from converters.data.dataset import load_record
 from converters.distill.answers import VIEWS
 from converters.distill.architecture import ARCHITECTURE, Architecture, Candidate, Cost
 from converters.distill.catalogue import build
-from converters.distill.compute import resolved
+from converters.distill.compute import in_key
 from converters.distill.folding import folded
 from converters.distill.student import distilled
 from converters.distill.teacher import ARCHIVE
+from converters.json_file import load_json, save_json
 from converters.progress import Bar
 from converters.recipe import (
     Budget,
@@ -33,12 +33,13 @@ from converters.recipe import (
     Network,
     Recipe,
     ResNetwork,
+    Student,
+    Training,
 )
 from converters.search.cost import measure_cost
 from converters.steps import Context, Step
-from edgeinfer.bundle import canonical_json, decode, encode
+from edgeinfer.bundle import canonical_json, encode
 from edgeinfer.errors import ConversionError
-from edgeinfer.host import atomic_file
 
 # Widths are tried in steps of an eighth of an octave, from an eighth of the family's to eight times.
 _STEPS_PER_OCTAVE, _OCTAVES = 8, 3
@@ -127,11 +128,17 @@ def _settings(recipe: Recipe) -> object:
         return {"network": encode(student.network)}
     return {
         "input": encode(recipe.input),
-        "student": encode(student),
-        "precision": resolved(student.training.precision),
+        "student": encode(replace(student, training=_trial(student))),
+        "precision": in_key(student.training.precision),
         "augment": encode(recipe.augment),
         "seed": recipe.seed,
     }
+
+
+def _trial(student: Student) -> Training:
+    """Return how candidates are trained: as the student, but shorter."""
+    assert student.budget is not None, "only called with one"
+    return replace(student.training, epochs=student.budget.trial_epochs)
 
 
 def _run(context: Context) -> None:
@@ -146,7 +153,12 @@ def _run(context: Context) -> None:
             found = choose(
                 student.budget, functools.partial(_cost, context, bar), functools.partial(_tried, context)
             )
-    context.give(ARCHITECTURE).write_text(json.dumps(encode(found), indent=2))
+    save_json(found, context.give(ARCHITECTURE))
+
+
+def _units(recipe: Recipe) -> float:
+    budget = recipe.student.budget
+    return 1.0 if budget is None else float(budget.trials * budget.trial_epochs)
 
 
 def choose(
@@ -185,7 +197,7 @@ def _cost(context: Context, bar: Bar, network: Network) -> Cost:
     """Return a network's cost, from an earlier, killed run if it was measured there."""
     path = context.scratch / f"cost-{_digest(network)}.json"
     try:
-        known = decode(Cost, json.loads(path.read_text()), where=path.name)
+        known = load_json(Cost, path)
         bar.advance(note=f"{known.bytes:,} bytes")
         return known
     except (OSError, ValueError):
@@ -193,8 +205,7 @@ def _cost(context: Context, bar: Bar, network: Network) -> Cost:
     torch.manual_seed(context.recipe.seed)
     classes = len(load_record(context.needs).classes)
     cost = measure_cost(folded(build(network, classes, context.recipe)), context)
-    with atomic_file(path) as file:
-        file.write(json.dumps(encode(cost)).encode())
+    save_json(cost, path)
     bar.advance(note=f"{cost.bytes:,} bytes")
     return cost
 
@@ -202,11 +213,9 @@ def _cost(context: Context, bar: Bar, network: Network) -> Cost:
 def _tried(context: Context, network: Network) -> float:
     """Train a candidate for the trial epochs; an interrupted trial goes on."""
     student = context.recipe.student
-    assert student.budget is not None, "only called with one"
     path = context.scratch / f"trial-{_digest(network)}"
     path.mkdir(exist_ok=True)
-    how = replace(student.training, epochs=student.budget.trial_epochs)
-    _, history = distilled(replace(context, scratch=path), network, how, "trying a student")
+    _, history = distilled(replace(context, scratch=path), network, _trial(student), "trying a student")
     return history[-1].validation
 
 
@@ -237,4 +246,5 @@ BUDGET = Step(
     (ARCHITECTURE,),
     _settings,
     _run,
+    units=_units,
 )

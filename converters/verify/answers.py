@@ -77,6 +77,17 @@ def variant_outputs(path: Path, variant: str, tensors: Logits) -> dict[str, NDAr
     return {name: np.concatenate([part[name] for part in parts]).astype(np.float32) for name in parts[0]}
 
 
+def class_logits(path: Path, variant: str, tensors: Logits, classes: Sequence[str]) -> Logits:
+    """Return `(N, classes) float32` logits of a bundle's variant, columns in the order of the data's classes.
+
+    Raises:
+        ConversionError: The bundle's labels are others.
+    """
+    with open_bundle(path) as bundle:
+        columns = label_columns(bundle.manifest.outputs[0].labels or (), classes)
+    return variant_outputs(path, variant, tensors)[OUTPUT][:, columns]
+
+
 def label_columns(labels: Sequence[str], classes: Sequence[str]) -> list[int]:
     """Return which column of a model's output is which class of the data, by name.
 
@@ -106,13 +117,10 @@ def _run(context: Context) -> None:
     tensors = preprocess.tensors(test.items)
     artifacts = load_artifacts(context.needs[MODELS])
     variants: dict[str, Logits] = {}
-    with open_bundle(draft) as bundle:
-        columns = label_columns(bundle.manifest.outputs[0].labels or (), record.classes)
     with context.report.bar("asking variants", len(artifacts)) as bar:
         for artifact in artifacts:
             with logged(context.scratch / "test.log"):
-                given = variant_outputs(draft, artifact.id, tensors)
-            variants[artifact.id] = given[OUTPUT][:, columns]
+                variants[artifact.id] = class_logits(draft, artifact.id, tensors, record.classes)
             bar.advance(note=artifact.id)
     teacher = teacher_answers(context.needs[PLAIN], "test")
     answers = Answers(test.labels, teacher, logits(network, test, preprocess), variants)

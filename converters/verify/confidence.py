@@ -1,8 +1,11 @@
-"""The calibrate step: a temperature that makes confidences mean what they say, fitted on validation."""
+"""The calibrate step: a temperature that makes confidences mean what they say, fitted on validation.
+
+It is fitted to the bundle's first variant as the runtime runs it: after training for int8 that is another
+network than the student.
+"""
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.data.dataset import load_record, load_split
-from converters.distill.student import load_student
-from converters.distill.training import logits
+from converters.export.artifacts import MODELS, load_artifacts
+from converters.json_file import load_json, save_json
+from converters.quiet import logged
 from converters.steps import Context, Step
-from edgeinfer.bundle import Calibration, decode, encode
+from converters.verify.answers import class_logits
+from edgeinfer.bundle import Calibration, encode
 from edgeinfer.preprocess import Preprocessor, softmax
 
 BINS = 15
@@ -63,14 +68,17 @@ def fit_temperature(given: NDArray[np.float32], labels: NDArray[np.int64]) -> fl
 
 def load_fitted(path: Path) -> Fitted:
     """Return what the calibrate step wrote."""
-    return decode(Fitted, json.loads(path.read_text()), where=path.name)
+    return load_json(Fitted, path)
 
 
 def _run(context: Context) -> None:
     recipe, record = context.recipe, load_record(context.needs)
     validation = load_split(context.needs, "validation")
-    network = load_student(recipe, len(record.classes), context.needs["student.pt"])
-    given, labels = logits(network, validation, Preprocessor(recipe.input.steps())), validation.labels
+    first = load_artifacts(context.needs[MODELS])[0]
+    tensors = Preprocessor(recipe.input.steps()).tensors(validation.items)
+    with logged(context.scratch / "calibrate.log"):
+        given = class_logits(context.needs["draft.eib"], first.id, tensors, record.classes)
+    labels = validation.labels
     temperature = round(fit_temperature(given, labels), 4)
     fitted = Fitted(
         temperature,
@@ -84,12 +92,12 @@ def _run(context: Context) -> None:
             ece_after=expected_calibration_error(given, labels, temperature),
         ),
     )
-    context.give("calibration.json").write_text(json.dumps(encode(fitted), indent=2))
+    save_json(fitted, context.give("calibration.json"))
 
 
 CALIBRATE = Step(
     "calibrate",
-    ("items.npy", "splits.npz", "data.json", "student.pt"),
+    ("items.npy", "splits.npz", "data.json", "draft.eib", MODELS),
     ("calibration.json",),
     lambda recipe: {"input": encode(recipe.input)},
     _run,

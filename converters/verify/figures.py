@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +13,13 @@ from converters.distill.catalogue import parameters
 from converters.distill.student import load_student
 from converters.distill.teacher import RECORD, load_teacher_record
 from converters.export.artifacts import MODELS, Artifact, load_artifacts, static_pairs
+from converters.json_file import load_json, save_json
 from converters.steps import Context, Step
 from converters.verify.answers import ANSWERS, Answers, Logits, load_answers
 from converters.verify.paired import Paired, pair_hits
 from converters.verify.proportion import proportion
 from converters.verify.timing import Timing, load_timings
-from edgeinfer.bundle import Latency, Proportion, decode, encode
+from edgeinfer.bundle import Latency, Proportion
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class VariantFigures:
         latency: Time of one run.
         load_ms: Time to load it.
         memory_bytes: Growth of resident memory, if known.
+        method: How it was quantized: `static` from calibration, `qat` by training, ...; None for a float file.
         types: Integer types of an ONNX file, activations before weights.
         float_layers: Layers that were seen to compute in float in a quantized file.
     """
@@ -62,6 +63,7 @@ class VariantFigures:
     latency: Latency
     load_ms: float
     memory_bytes: int | None = None
+    method: str | None = None
     types: str | None = None
     float_layers: tuple[str, ...] = ()
 
@@ -113,7 +115,7 @@ class Figures:
 
 def load_figures(path: Path) -> Figures:
     """Return what the verify step wrote."""
-    return decode(Figures, json.loads(path.read_text()), where=path.name)
+    return load_json(Figures, path)
 
 
 def variant_figures(artifact: Artifact, size: int, answers: Answers, timing: Timing) -> VariantFigures:
@@ -143,6 +145,7 @@ def variant_figures(artifact: Artifact, size: int, answers: Answers, timing: Tim
         latency=timing.latency,
         load_ms=timing.load_ms,
         memory_bytes=timing.memory_bytes,
+        method=artifact.method,
         types=artifact.types,
         float_layers=artifact.float_layers,
     )
@@ -180,7 +183,7 @@ def _run(context: Context) -> None:
         ),
         agreements=int8_agreements(artifacts, answers),
     )
-    context.give("figures.json").write_text(json.dumps(encode(figures), indent=2))
+    save_json(figures, context.give("figures.json"))
 
 
 VERIFY = Step(

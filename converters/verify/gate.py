@@ -6,13 +6,13 @@ before what it did to accuracy, so that the first missed limit is the one to act
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from converters.data.class_order import other_order, shown_order
 from converters.data.dataset import load_record
-from converters.recipe import Gates, Recipe
+from converters.json_file import save_json
+from converters.recipe import Budget, Gates, Recipe
 from converters.steps import Context, Step
 from converters.verify.answers import ANSWERS, Answers, load_answers
 from converters.verify.figures import Figures, VariantFigures, load_figures
@@ -22,6 +22,8 @@ from edgeinfer.errors import GateError
 
 _MODEL = "student.network or student.training.epochs"
 _RANGES = "quantize.calibration_items, quantize.calibration, quantize.per_channel or quantize.float_layers"
+_LEARNED = "quantize.qat.epochs, quantize.qat.learning_rate or quantize.float_layers"
+_BUDGET = "student.budget."
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Verdict:
     """One limit.
 
     Attributes:
-        gate: Key of the limit under `[gates]`.
+        gate: Key of the limit under `[gates]`, or with `student.budget.` before it.
         subject: What was held against it.
         measured: The figure.
         limit: The limit.
@@ -56,8 +58,14 @@ class Verdicts:
     verdicts: tuple[Verdict, ...]
 
 
-def judge(figures: Figures, gates: Gates) -> tuple[Verdict, ...]:
-    """Hold every figure against its limit."""
+def judge(figures: Figures, gates: Gates, budget: Budget | None = None) -> tuple[Verdict, ...]:
+    """Hold every figure against its limit.
+
+    Args:
+        figures: What was measured.
+        gates: The recipe's limits.
+        budget: The student's, which was chosen by untrained networks: what ships must keep it, too.
+    """
     floats = [each for each in figures.variants if each.precision == "fp32"]
     rest = [each for each in figures.variants if each.precision != "fp32"]
     verdicts = [verdict for each in floats for verdict in _exported(each, figures, gates)]
@@ -66,6 +74,8 @@ def judge(figures: Figures, gates: Gates) -> tuple[Verdict, ...]:
     verdicts += [verdict for each in figures.variants for verdict in _useful(each, figures, gates)]
     verdicts += [verdict for each in rest for verdict in _small(each, gates)]
     verdicts += _fast(floats, rest, gates)
+    if budget is not None:
+        verdicts += _within([each for each in rest if each.precision in ("int8", "mixed")], budget)
     return tuple(verdicts)
 
 
@@ -86,14 +96,14 @@ def _exported(variant: VariantFigures, figures: Figures, gates: Gates) -> Iterat
 
 
 def _agreeing(figures: Figures, gates: Gates) -> Iterator[Verdict]:
-    blame = ("quantize", "the ranges, which both files must share")
+    blame = ("quantize", "quantize.float_layers: the report's layers show where the two files part")
     for each in figures.agreements:
         subject = f"{each.first} and {each.second}"
         yield _least("min_int8_agreement", subject, each.share, gates.min_int8_agreement, blame)
 
 
 def _quantized(variant: VariantFigures, gates: Gates) -> Iterator[Verdict]:
-    blame, drop = ("quantize", _RANGES), variant.drop
+    blame, drop = _quantizing(variant), variant.drop
     evidence = (
         f"95% interval {drop.low:.4f} to {drop.high:.4f}, of {drop.n} test items "
         f"{drop.first_only} lost and {drop.second_only} gained"
@@ -101,23 +111,33 @@ def _quantized(variant: VariantFigures, gates: Gates) -> Iterator[Verdict]:
     yield _least("min_int8_parity", variant.id, variant.parity, gates.min_int8_parity, blame)
     yield _most("max_int8_drop", variant.id, drop.difference, gates.max_int8_drop, (*blame, evidence))
     if (limit := gates.max_int8_drop_bound) is not None:
-        blame = ("quantize", _RANGES if drop.difference > limit else _more_items(drop, limit))
+        if drop.difference <= limit:
+            blame = (blame[0], _more_items(drop, limit, blame[1]))
         yield _most("max_int8_drop_bound", variant.id, drop.upper_bound, limit, (*blame, evidence))
 
 
-def _more_items(drop: Paired, limit: float) -> str:
+def _quantizing(variant: VariantFigures) -> tuple[str, str]:
+    """Return the step that quantized a variant, and what to turn there."""
+    if variant.method == "qat":
+        return "qat", _LEARNED
+    if variant.method == "static":
+        return "quantize", _RANGES
+    return "quantize", f"quantize.variants, and leave {variant.id} out"
+
+
+def _more_items(drop: Paired, limit: float, otherwise: str) -> str:
     """Say how many items would show what these cannot: the loss itself is within the limit."""
     needed = items_for_bound(drop, limit)
     if needed is None:
-        return _RANGES
-    return f"data.test or data.test_path: about {needed} test items would show a loss like this one; or {_RANGES}"
+        return otherwise
+    return f"data.test or data.test_path: about {needed} test items would show a loss like this one; or {otherwise}"
 
 
 def _useful(variant: VariantFigures, figures: Figures, gates: Gates) -> Iterator[Verdict]:
     """Accuracy and what the teacher says: the fault of the first model in the chain that falls short."""
     accuracy, student, teacher = variant.accuracy, figures.student_accuracy, figures.teacher_accuracy
     if student.value >= gates.min_accuracy:
-        blame = ("quantize", _RANGES) if variant.precision != "fp32" else ("export", "the exporter's version")
+        blame = _quantizing(variant) if variant.precision != "fp32" else ("export", "the exporter's version")
     elif teacher.value >= gates.min_accuracy:
         blame = ("student", _MODEL)
     else:
@@ -153,6 +173,19 @@ def _fast(floats: list[VariantFigures], rest: list[VariantFigures], gates: Gates
             yield _most("max_latency_ratio", fastest.id, time / slow.latency.p50_us, limit, blame)
 
 
+def _within(int8: list[VariantFigures], budget: Budget) -> Iterator[Verdict]:
+    """What ships may weigh more than what was chosen: layers kept in float, or a second output."""
+    if (most := budget.max_bytes) is not None:
+        knob = "student.budget.families, or leave out quantize.float_layers and drift.projections"
+        for each in int8:
+            yield _most(f"{_BUDGET}max_bytes", each.id, each.bytes, most, ("budget", knob))
+    if (slow := budget.max_latency_ms) is not None and int8:
+        fastest = min(int8, key=lambda each: each.latency.p50_us)
+        knob = "student.budget.families; or measure again while nothing else runs: --from-step measure"
+        time = fastest.latency.p50_us / 1000
+        yield _most(f"{_BUDGET}max_latency_ms", fastest.id, time, slow, ("budget", knob))
+
+
 def missed(verdicts: tuple[Verdict, ...], orders: Mapping[str, Mapping[str, str]]) -> GateError | None:
     """Return the error that tells every missed limit, the first one in full; None if all are kept.
 
@@ -173,7 +206,7 @@ def missed(verdicts: tuple[Verdict, ...], orders: Mapping[str, Mapping[str, str]
         f"step {first.step}: {first.gate} of {first.subject} missed",
         found=f"{_shown(first.measured)}{evidence}{also}",
         expected=f"{'at least' if first.gate.startswith('min') else 'at most'} {_shown(first.limit)}",
-        next_step=f"change {knob}, or the limit under [gates]",
+        next_step=f"change {knob}, or the limit{'' if first.gate.startswith(_BUDGET) else ' under [gates]'}",
     )
 
 
@@ -190,16 +223,18 @@ def class_orders(answers: Answers, classes: tuple[str, ...]) -> dict[str, Mappin
 
 
 def _run(context: Context) -> None:
-    figures, gates = load_figures(context.needs["figures.json"]), context.recipe.gates
-    verdicts = judge(figures, gates)
+    figures, recipe = load_figures(context.needs["figures.json"]), context.recipe
+    verdicts = judge(figures, recipe.gates, recipe.student.budget)
     orders = class_orders(load_answers(context.needs[ANSWERS]), load_record(context.needs).classes)
     if error := missed(verdicts, orders):
         raise error
-    context.give("verdicts.json").write_text(json.dumps(encode(Verdicts(verdicts)), indent=2))
+    save_json(Verdicts(verdicts), context.give("verdicts.json"))
 
 
 def _settings(recipe: Recipe) -> object:
-    return encode(recipe.gates)
+    budget = recipe.student.budget
+    limits = None if budget is None else [budget.max_bytes, budget.max_latency_ms]
+    return {"gates": encode(recipe.gates), "budget": limits}
 
 
 GATE = Step("gate", ("data.json", ANSWERS, "figures.json"), ("verdicts.json",), _settings, _run)

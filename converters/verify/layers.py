@@ -6,7 +6,6 @@ brought; `own_snr_db` takes that away again, so that the layer at fault stands o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from converters.data.dataset import load_record
+from converters.data.stored_items import validation_items
 from converters.distill.student import load_student
 from converters.export.artifacts import MODELS, load_artifacts
-from converters.quantize.items import validation_items
+from converters.json_file import load_json, save_json
 from converters.quantize.trained import LEARNED, load_learned
 from converters.quiet import logged
 from converters.steps import Context, Step
@@ -28,7 +28,7 @@ from converters.verify.matching import match, trace
 from converters.verify.onnx_pair import OnnxPair
 from converters.verify.tally import Compared, Tally, own_snr
 from converters.verify.tflite_pair import TflitePair
-from edgeinfer.bundle import decode, encode
+from edgeinfer.bundle import encode
 from edgeinfer.preprocess import Preprocessor
 
 LAYERS_FILE = "layers.json"
@@ -106,7 +106,7 @@ class Layers:
 
 def load_layers(path: Path) -> Layers:
     """Return what the layers step wrote."""
-    return decode(Layers, json.loads(path.read_text()), where=path.name)
+    return load_json(Layers, path)
 
 
 def compare_layers(
@@ -217,7 +217,7 @@ def _run(context: Context) -> None:
             bar.advance(note=each.id)
         sizes = {each.id: (needs[MODELS] / each.file).stat().st_size for each in quantized}
         layers = compare_layers(module, pairs, items, sizes, named)
-    context.give(LAYERS_FILE).write_text(json.dumps(encode(layers), indent=2))
+    save_json(layers, context.give(LAYERS_FILE))
 
 
 LAYERS = Step(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.export.tflite_session import tflite_operators, tflite_session
 from converters.verify.file_pairs import Array, Seen
 from converters.verify.skeleton import Graph, Operation, paired
 
@@ -19,8 +19,6 @@ _MOVES = frozenset(
     {"RESHAPE", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS", "PAD", "PADV2", "CAST", "SHAPE", "PACK"}
     | {"STRIDED_SLICE", "SLICE", "GATHER", "BROADCAST_TO"}
 )
-# The interpreter lists what a delegate took over once more under this name.
-_DELEGATED = "DELEGATE"
 
 
 class TflitePair:
@@ -74,15 +72,7 @@ class _File:
     """One interpreter; its tensors are named by their index."""
 
     def __init__(self, path: Path) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        with warnings.catch_warnings():
-            # It warns that all tensors are kept, which is what is asked for.
-            warnings.simplefilter("ignore")
-            self._interpreter = Interpreter(
-                model_path=str(path), experimental_preserve_all_tensors=True, num_threads=1
-            )
-        self._interpreter.allocate_tensors()
+        self._interpreter = tflite_session(path)
         self._details: Mapping[str, Any] = {
             str(each["index"]): each for each in self._interpreter.get_tensor_details()
         }
@@ -95,8 +85,7 @@ class _File:
                 tuple(str(at) for at in each["inputs"] if at >= 0),
                 tuple(str(at) for at in each["outputs"]),
             )
-            for each in self._interpreter._get_ops_details()
-            if each["op_name"] != _DELEGATED
+            for each in tflite_operators(self._interpreter)
         )
         results = tuple(str(each["index"]) for each in self._interpreter.get_output_details())
         return Graph(operations, results, _QUANTIZING, _ACTIVATIONS, _MOVES)

@@ -6,14 +6,14 @@ those that the same recipe always gives.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from converters.export.artifacts import MODELS, Artifact, load_artifacts
+from converters.json_file import load_json, save_json
 from converters.steps import Context, Step
-from edgeinfer.bundle import Latency, decode, encode
+from edgeinfer.bundle import Latency
 from edgeinfer.engines import engine_named
 from edgeinfer.host import processor
 from edgeinfer.inference import Measurement, measure
@@ -52,7 +52,7 @@ class Timings:
 
 def load_timings(path: Path) -> tuple[Timing, ...]:
     """Return what the measure step wrote."""
-    return decode(Timings, json.loads(path.read_text()), where=path.name).timings
+    return load_json(Timings, path).timings
 
 
 def _run(context: Context) -> None:
@@ -65,7 +65,7 @@ def _run(context: Context) -> None:
                 series[artifact.id].append(timed)
                 bar.advance(note=f"{artifact.id} {timed.p50_us:.0f} us")
     timings = Timings(tuple(_timing(artifact, series[artifact.id]) for artifact in artifacts))
-    context.give("timings.json").write_text(json.dumps(encode(timings), indent=2))
+    save_json(timings, context.give("timings.json"))
 
 
 def _timing(artifact: Artifact, series: Sequence[Measurement]) -> Timing:

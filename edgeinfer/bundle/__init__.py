@@ -2,7 +2,7 @@
 
 from edgeinfer.bundle.answer_rules import picture_size
 from edgeinfer.bundle.audio_steps import SAMPLE_RATES, DecodeAudio, FitLength, LogMel, Mfcc, band_edges
-from edgeinfer.bundle.canonical import canonical_json
+from edgeinfer.bundle.canonical import canonical_json, unique_keys
 from edgeinfer.bundle.codec import Dialect, decode, encode
 from edgeinfer.bundle.content import Blob, DType, TensorBlob
 from edgeinfer.bundle.detection import (
@@ -136,5 +136,6 @@ __all__ = [
     "picture_size",
     "steps_digest",
     "tensor_shape",
+    "unique_keys",
     "write_bundle",
 ]

@@ -17,6 +17,18 @@ def canonical_json(value: object) -> bytes:
     return _write(value).encode("utf-8")
 
 
+def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return the pairs of a JSON object as a dict: the `object_pairs_hook` of readers that refuse a key twice.
+
+    Raises:
+        ValueError: A key occurs twice.
+    """
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a key occurs twice in one object")
+    return result
+
+
 def _write(value: object) -> str:
     if value is None or isinstance(value, bool):
         return json.dumps(value)

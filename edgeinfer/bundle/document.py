@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from edgeinfer.bundle.canonical import unique_keys
 from edgeinfer.bundle.codec import decode, encode
 from edgeinfer.bundle.manifest import FORMAT, SCHEMA_VERSION, Manifest
 from edgeinfer.bundle.rules import check_manifest
@@ -58,17 +59,11 @@ def manifest_bytes(manifest: Manifest) -> bytes:
 
 
 def _parse_json(data: bytes) -> object:
-    def no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        result = dict(pairs)
-        if len(result) != len(pairs):
-            raise ValueError("a key occurs twice in one object")
-        return result
-
     def no_constants(name: str) -> object:
         raise ValueError(f"{name} is not a JSON number")
 
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=no_duplicates, parse_constant=no_constants)
+        return json.loads(data.decode("utf-8"), object_pairs_hook=unique_keys, parse_constant=no_constants)
     except (ValueError, RecursionError) as error:
         raise ManifestError(
             f"manifest.json is not valid JSON ({error})", next_step="get the bundle again or repack it"

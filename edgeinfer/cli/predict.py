@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from edgeinfer.inference import Detection, Model, Prediction, load
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--delimiter", default=",", show_default=True, help="What separates the fields of a CSV file.")
 @click.option("--engine", help="Insist on an engine: litert or onnxruntime.")
 @click.option("--variant", help="Insist on a variant, by id.")
 @click.option(
@@ -32,7 +33,9 @@ from edgeinfer.inference import Detection, Model, Prediction, load
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write FILE there with a box around each thing found; one FILE, and a model that detects.",
 )
-def predict(bundle: Path, files: Sequence[str], as_json: bool, draw: Path | None, **how: Any) -> None:
+def predict(
+    bundle: Path, files: Sequence[str], as_json: bool, delimiter: str, draw: Path | None, **how: Any
+) -> None:
     """Answer for each FILE: a picture, a WAV recording, rows (.csv, .json), an array (.npy, .npz), or a folder of them.
 
     A - takes one picture, recording or JSON row from standard input.
@@ -40,6 +43,8 @@ def predict(bundle: Path, files: Sequence[str], as_json: bool, draw: Path | None
     What cannot be answered for is reported on standard error and the rest goes on; the exit
     status is then 1.
     """
+    if len(delimiter) != 1 or delimiter in '"\r\n':
+        raise click.BadParameter("one character, no quote or line end", param_hint="--delimiter")
     with quiet_engines():
         model = load(bundle, **how)
     failed = 0
@@ -47,15 +52,17 @@ def predict(bundle: Path, files: Sequence[str], as_json: bool, draw: Path | None
         if draw:
             _check_drawing(model, list(names(files)))
         for name in names(files):
-            failed += _answer(model, name, as_json, draw)
+            failed += _answer(model, name, sources(name, delimiter), as_json, draw)
     if failed:
         sys.exit(1)
 
 
-def _answer(model: Model, name: str, as_json: bool, draw: Path | None) -> int:
+def _answer(
+    model: Model, name: str, given: Iterable[tuple[str, Any]], as_json: bool, draw: Path | None
+) -> int:
     """Print the answers for a file; return how many could not be given."""
     failed = 0
-    for at, source in sources(name):
+    for at, source in given:
         try:
             if isinstance(source, InputError):
                 raise source

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeinfer.bundle import unique_keys
 from edgeinfer.errors import InputError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -32,18 +33,22 @@ def names(files: Sequence[str]) -> Iterator[str]:
         yield from chosen or [name]
 
 
-def sources(name: str) -> Iterator[tuple[str, Any]]:
+def sources(name: str, delimiter: str = ",") -> Iterator[tuple[str, Any]]:
     """Yield what `Model.predict` takes, each under its name: one of most files, each row of a table.
 
     Pictures and recordings are read by the model. What cannot be read is yielded as an `InputError`.
+
+    Args:
+        name: A path, or - for standard input.
+        delimiter: What separates the fields of a CSV file: one character.
     """
     try:
-        yield from _read(name)
+        yield from _read(name, delimiter)
     except InputError as error:
         yield name, error
 
 
-def _read(name: str) -> Iterator[tuple[str, Any]]:
+def _read(name: str, delimiter: str) -> Iterator[tuple[str, Any]]:
     path = Path(name)
     if name == "-":
         yield name, _standard_input()
@@ -52,7 +57,7 @@ def _read(name: str) -> Iterator[tuple[str, Any]]:
     elif path.suffix.lower() in ARRAYS and path.is_file():
         yield name, _array(path)
     elif path.suffix.lower() == ".csv" and path.is_file():
-        yield from _csv_rows(path)
+        yield from _csv_rows(path, delimiter)
     elif path.suffix.lower() == ".json" and path.is_file():
         yield from _json_rows(path)
     else:
@@ -79,11 +84,11 @@ def _array(path: Path) -> Any:
     return loaded
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[str, Any]]:
+def _csv_rows(path: Path, delimiter: str) -> Iterator[tuple[str, Any]]:
     """Yield each row by column name, under the file's name and its line."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
             lines = filter(None, reader)
             head = _head(path, next(lines, []))
             rows = 0
@@ -108,8 +113,12 @@ def _head(path: Path, fields: Sequence[str]) -> list[str]:
     twice = next((name for name in head if head.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"table {path} names a column twice", found=repr(twice))
-    if len(head) == 1 and any(separator in fields[0] for separator in ";\t|"):
-        raise InputError(f"table {path}", found=repr(fields[0][:60]), expected="names separated by commas")
+    if len(head) == 1 and any(separator in fields[0] for separator in ",;\t|"):
+        raise InputError(
+            f"table {path} has one column",
+            found=repr(fields[0][:60]),
+            next_step="name what separates its fields with --delimiter",
+        )
     return head
 
 
@@ -120,7 +129,7 @@ def _json_rows(path: Path) -> Iterator[tuple[str, Any]]:
             raise InputError(
                 f"{path} is too large", found=f"{path.stat().st_size} bytes", expected=MAX_JSON_BYTES
             )
-        value = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes(), object_pairs_hook=unique_keys)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"cannot read {path} ({error})", next_step="write it as JSON") from error
     if isinstance(value, list) and value and all(isinstance(each, dict | list) for each in value):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.bundle import Category, Numeric, Row
+from edgeinfer.bundle import Category, Numeric, Row, unique_keys
 from edgeinfer.errors import DecodeError, InputError
 from edgeinfer.preprocess.reading import read_file
 
@@ -149,7 +149,7 @@ def _loaded(source: object) -> Any:
     if len(data) > MAX_ROW_BYTES:
         raise DecodeError("the row is too large", found=f"{len(data)} bytes", expected=MAX_ROW_BYTES)
     try:
-        return json.loads(data)
+        return json.loads(data, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:  # JSON and UTF-8 errors are ValueErrors
         raise DecodeError(
             f"the row is no JSON ({error})", next_step='write {"column": value, ...}'

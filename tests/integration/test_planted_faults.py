@@ -264,14 +264,15 @@ def test_swapped_colours_in_one_tflite_file(sound, tmp_path):
     assert found.blamed == {"tflite-fp32"}
 
 
-@pytest.mark.parametrize("what", ["black", "noise"])
+@pytest.mark.parametrize("what", ["black", "dark noise", "noise"])
 def test_a_calibration_set_that_is_not_the_data(sound, tmp_path, what):
-    """The ranges come from pictures that all are black, or nearly so: sensor noise with the lid on."""
+    """The ranges come from pictures that all are black, sensor noise with the lid on, or noise in all colours."""
 
     def other_pictures(context: Context) -> Context:
         pixels = np.load(context.needs["items.npy"])
-        noise = np.random.default_rng(0).integers(0, 8, pixels.shape, np.uint8)
-        np.save(tmp_path / "other.npy", noise if what == "noise" else np.zeros_like(pixels))
+        brightest = {"black": 1, "dark noise": 8, "noise": 256}[what]
+        other = np.random.default_rng(0).integers(0, brightest, pixels.shape, np.uint16)
+        np.save(tmp_path / "other.npy", other.astype(np.uint8))
         return replace(context, needs={**context.needs, "items.npy": tmp_path / "other.npy"})
 
     found = planted(sound, tmp_path, "quantize", before=other_pictures)

@@ -12,7 +12,7 @@ from PIL import Image
 
 import edgeinfer as ei
 from converters import convert_ready, load_ready_recipe
-from converters.quantize.layers import optimized
+from converters.quantize.precisions import optimized
 from edgeinfer.preprocess import overlaps
 
 SAMPLES = Path(__file__).parents[2] / "sample_apps/ready"

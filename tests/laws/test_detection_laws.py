@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -42,7 +42,6 @@ def groups_of(draw, boxes):
     return np.array(draw.draw(st.lists(st.integers(0, 2), min_size=len(boxes), max_size=len(boxes))), int)
 
 
-@settings(deadline=None)
 @given(BOXES, BOXES)
 def test_the_overlap_is_the_share_of_squares_and_symmetric(ones, others):
     for one in ones[:3]:
@@ -51,14 +50,12 @@ def test_the_overlap_is_the_share_of_squares_and_symmetric(ones, others):
         assert got.tolist() == [overlaps(other, one[None])[0] for other in others]
 
 
-@settings(deadline=None)
 @given(st.data(), BOXES, LIMITS)
 def test_suppression_is_the_slow_one(draw, boxes, limit):
     groups = groups_of(draw, boxes)
     assert suppress(boxes, groups, limit) == slow_suppress(boxes, groups, limit)
 
 
-@settings(deadline=None)
 @given(st.data(), BOXES, LIMITS)
 def test_no_two_that_stay_overlap_and_each_that_goes_overlaps_one(draw, boxes, limit):
     groups = groups_of(draw, boxes)
@@ -69,7 +66,6 @@ def test_no_two_that_stay_overlap_and_each_that_goes_overlaps_one(draw, boxes, l
         assert clash == (at not in stay)
 
 
-@settings(deadline=None)
 @given(st.data(), BOXES, LIMITS)
 def test_suppressing_twice_changes_nothing(draw, boxes, limit):
     groups = groups_of(draw, boxes)
@@ -86,7 +82,6 @@ def detector(iou, least=0.2, **fields):
     return Detector(steps, 12, 12)
 
 
-@settings(deadline=None)
 @given(st.data(), BOXES, LIMITS)
 def test_the_order_of_a_detector_s_boxes_does_not_matter(draw, boxes, limit):
     """With scores that are all different; equal ones go by the order, which the format states."""
@@ -97,7 +92,6 @@ def test_the_order_of_a_detector_s_boxes_does_not_matter(draw, boxes, limit):
     assert find(scores, boxes) == find(scores[list(order)], boxes[list(order)])
 
 
-@settings(deadline=None)
 @given(
     st.data(),
     BOXES,
@@ -133,7 +127,6 @@ RESIZES = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(RESIZES, SIDES, SIDES, st.data())
 def test_a_pixel_of_the_input_is_placed_where_it_came_from(resize, width, height, draw):
     """The picture says of each pixel where it is; the bars of a letterbox are 255."""
@@ -152,7 +145,6 @@ def test_a_pixel_of_the_input_is_placed_where_it_came_from(resize, width, height
     assert (placement.width, placement.height) == (width, height)
 
 
-@settings(deadline=None)
 @given(st.lists(RESIZES, min_size=1, max_size=3), SIDES, SIDES)
 def test_steps_one_after_the_other_are_placed_one_after_the_other(steps, width, height):
     box = np.array([[1.0, 2.0, 3.0, 5.0]])

@@ -202,7 +202,7 @@ def places(value: object, path: tuple[object, ...] = ()) -> list[tuple[object, .
     return ([path] if path else []) + [place for key, inner in items for place in places(inner, (*path, key))]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @pytest.mark.parametrize(("steps", "source"), [(SOUND, WHOLE.getvalue()), (TABLE, {"a": 1, "b": "x"})])
 @given(draws=st.data())
 def test_any_value_in_a_specification_is_refused_or_can_be_run(steps, source, draws):

@@ -57,7 +57,7 @@ def _widths(network: Network) -> tuple[int, ...]:
     raise AssertionError(network)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(limit=st.integers(1, 400_000), slow=st.floats(0.001, 2.0) | st.none())
 def test_the_widest_that_fits_is_found_in_few_measurements(limit, slow):
     budget = Budget((RESNET,), limit, slow)

@@ -103,6 +103,13 @@ def test_an_output_that_cannot_be_written_is_told_before_anything_runs(
 
 
 @pytest.mark.parametrize("dry", [["--dry-run"], []])
+def test_a_work_folder_that_is_a_file_is_told_before_anything_runs(tmp_path, dry):
+    (tmp_path / "work").write_text("x")
+    with pytest.raises(ConversionError, match=r"cannot use the work folder .*found a file; choose another"):
+        told(RECIPE, "--work", tmp_path / "work", "-o", tmp_path / "a.eib", *dry)
+
+
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
 def test_a_file_that_is_no_bundle_is_not_written_over(tmp_path, dry):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(RECIPE.read_text())

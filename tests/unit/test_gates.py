@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from converters.data.class_order import other_order, shown_order
-from converters.recipe import Gates
+from converters.recipe import Budget, ConvNetwork, Gates
 from converters.verify.figures import Agreement, Figures, VariantFigures
 from converters.verify.gate import Verdict, judge, missed
 from converters.verify.paired import items_for_bound, pair_counts
@@ -38,6 +38,7 @@ def variant(name: str, precision: str = "int8", **changes: object) -> VariantFig
         teacher_drop=same,
         latency=Latency(10.0, "e 1", 1, "m"),
         load_ms=1.0,
+        method=None if precision == "fp32" else "static",
     )
     return replace(given, **changes)
 
@@ -152,6 +153,35 @@ def test_too_few_items_for_a_bound_are_told_apart_from_a_loss():
     (verdict,) = failed(figures(lossy), max_int8_drop=0.02, max_int8_drop_bound=0.01)
     assert "calibration_items" in verdict.knob
     assert items_for_bound(lossy.drop, 0.01) is None
+
+
+@pytest.mark.parametrize(
+    ("precision", "method", "step", "knob"),
+    [
+        ("int8", "static", "quantize", "quantize.calibration_items"),
+        ("int8", "qat", "qat", "quantize.qat.epochs"),
+        ("int8", "dynamic", "quantize", "quantize.variants, and leave i out"),
+        ("fp16", None, "quantize", "quantize.variants, and leave i out"),
+    ],
+)
+def test_a_loss_is_blamed_on_what_can_be_turned(precision, method, step, knob):
+    lossy = variant("i", precision, method=method, drop=pair_counts(40, 8, N))
+    (verdict,) = failed(figures(lossy))
+    assert (verdict.step, verdict.gate) == (step, "max_int8_drop")
+    assert verdict.knob.startswith(knob)
+
+
+def test_the_budget_is_held_against_what_ships():
+    budget = Budget(families=(ConvNetwork(8, (1,)),), max_bytes=9, max_latency_ms=0.005)
+    given = figures(variant("f", "fp32", bytes=90), variant("i"), variant("m", "mixed", bytes=9))
+    found = [each for each in judge(given, Gates(), budget) if not each.passed]
+    assert [(each.step, each.gate, each.subject, each.measured) for each in found] == [
+        ("budget", "student.budget.max_bytes", "i", 10),
+        ("budget", "student.budget.max_latency_ms", "i", 0.01),
+    ]
+    told_ = str(missed(tuple(found), {}))
+    assert "change student.budget.families, or leave out" in told_
+    assert "[gates]" not in told_
 
 
 CLASSES = ("ant", "bee", "cat", "dog")

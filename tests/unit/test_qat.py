@@ -23,8 +23,8 @@ from converters.distill.resnet import ResNet
 from converters.export.float_models import export_onnx, export_tflite
 from converters.quantize.fake import ActivationQuantizer, QuantizedLayer, on_grid, weight_scale
 from converters.quantize.float_pair import FloatPair, calibrated
-from converters.quantize.layers import onnx_precisions, tflite_precisions
 from converters.quantize.onnx_int8 import quantize_onnx
+from converters.quantize.precisions import onnx_precisions, tflite_precisions
 from converters.quantize.qat import QatNetwork
 from converters.quantize.ranges import Held
 from converters.quantize.tflite_int8 import quantize_tflite
@@ -336,7 +336,7 @@ def test_a_network_that_cannot_be_traced_or_has_no_layer_is_refused():
 finite = st.floats(-50, 50, allow_nan=False, width=32)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(finite, min_size=1, max_size=20))
 def test_a_grid_is_the_one_that_onnx_runtime_makes_of_its_range(values):
     quantizer = ActivationQuantizer().train()
@@ -348,7 +348,7 @@ def test_a_grid_is_the_one_that_onnx_runtime_makes_of_its_range(values):
     assert int(quantizer.zero_point) == zero_point
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(finite, min_size=1, max_size=20), st.floats(1 / 64, 1, width=32), st.integers(0, 255).map(float)
 )

@@ -11,9 +11,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from converters.data.stored_items import read_rows
 from converters.quantize.clipping import clipped_range
 from converters.quantize.histogram import BINS, histogram, merge
-from converters.quantize.items import read_rows
 from converters.quantize.ranges import Held, collect_histograms, collect_ranges
 from converters.quantize.sensitivity import onnx_logits
 from edgeinfer.errors import ConversionError
@@ -139,7 +139,7 @@ _CHILD = """
 import sys
 from pathlib import Path
 import numpy as np
-from converters.quantize.items import StoredItems
+from converters.data.stored_items import StoredItems
 from converters.quantize.ranges import collect_ranges
 from edgeinfer.bundle import Decode, Layout, Normalize, Resize, Scale
 from edgeinfer.preprocess import Preprocessor

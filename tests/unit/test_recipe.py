@@ -72,6 +72,16 @@ def test_the_digest_does_not_depend_on_where_the_recipe_lies():
         ('version = "1.0.0"', 'version = ""', "recipe.version: expected 1 to 100 printable characters"),
         ('version = "1.0.0"', 'version = "1\\n2"', "recipe.version: expected 1 to 100 printable characters"),
         ("[gates]", "[gates", "is not valid TOML"),
+        (
+            "[gates]",
+            '[quantize]\ncalibration = "entropy"\n[quantize.qat]\nepochs = 1\n[gates]',
+            "recipe.quantize.calibration: expected min-max beside [quantize.qat], which learns the ranges",
+        ),
+        (
+            "[gates]",
+            "[quantize]\nper_channel = false\n[quantize.qat]\nepochs = 1\n[gates]",
+            "recipe.quantize.per_channel: expected true",
+        ),
         ('name = "digits"', 'name = "digits"\nfolder = "/"', "unknown key 'folder'"),
     ],
 )

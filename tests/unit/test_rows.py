@@ -46,6 +46,11 @@ def test_a_row_becomes_what_its_columns_say(row, expected):
     assert vector(row) == expected
 
 
+def test_a_name_twice_is_refused():
+    with pytest.raises(DecodeError, match="a key occurs twice"):
+        PREPROCESS(b'{"age": 1, "age": 2}')
+
+
 def test_json_is_a_row_as_bytes_and_as_a_file(tmp_path):
     row = {"age": 50, "city": "Bern", "height": 3, "floor": 1}
     data = json.dumps(row).encode()

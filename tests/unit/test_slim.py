@@ -203,7 +203,7 @@ numbers = st.lists(st.integers(0, 3), max_size=4)
 tensors = st.lists(st.tuples(numbers, st.sampled_from(["", "a", "b"]), st.none() | numbers), max_size=6)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(tensors)
 def test_sharing_is_not_seen_by_a_reader(drawn):
     """Whatever equal parts a file has, it reads as the one in which each is written again."""

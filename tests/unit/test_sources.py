@@ -52,6 +52,18 @@ def test_a_folder_a_class(tmp_path):
     ]
 
 
+def test_a_link_to_nothing_is_an_item_that_cannot_be_read(tmp_path):
+    for at in range(30):
+        write(tmp_path / "pictures" / ("ab"[at % 2]) / f"{at}.png", at)
+    (tmp_path / "pictures/a/gone.png").symlink_to("nowhere.png")
+    _, record = run_data(tmp_path, max_unreadable=0.05)
+    (line,) = record.unreadable
+    assert line.startswith("a/gone.png")
+    assert "No such file" in line
+    with pytest.raises(DataError, match=r"gone\.png"):
+        run_data(tmp_path, max_unreadable=0.0)
+
+
 def test_split_folders_and_wrapping_folders_are_recognised(tmp_path):
     for split in ("train", "test"):
         for label in ("a", "b"):

@@ -20,15 +20,15 @@ from converters.export.float_models import export_onnx, export_tflite
 from converters.export.slim_onnx import slim_onnx
 from converters.quantize import onnx_int8
 from converters.quantize.float_pair import FloatPair, calibrated, float_tensors
-from converters.quantize.layers import (
+from converters.quantize.layers import chosen_layers
+from converters.quantize.onnx_int8 import quantize_onnx
+from converters.quantize.precisions import (
     check_precisions,
-    chosen_layers,
     integer_operators,
     onnx_precisions,
     optimized,
     tflite_precisions,
 )
-from converters.quantize.onnx_int8 import quantize_onnx
 from converters.quantize.ranges import Held
 from converters.quantize.sensitivity import onnx_logits
 from converters.quantize.tflite_int8 import quantize_tflite

@@ -80,6 +80,7 @@ from torch import nn
 def small(seed: int = 0) -> nn.Module:
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     network[1].weight.data.normal_(0, 0.3, generator=torch.Generator().manual_seed(seed))
+    network[1].bias.data.zero_()
     return network
 
 def nothing():
@@ -100,6 +101,9 @@ class Pair(nn.Module):
 
 def pair():
     return Pair()
+
+def frozen():
+    return small().requires_grad_(False)
 """
 
 
@@ -115,13 +119,14 @@ def test_a_teacher_of_each_kind_answers_as_the_module_does(tmp_path, kind):
     else:
         (tmp_path / "own_models.py").write_text(FACTORY)
         teacher = Teacher(factory="own_models:small", arguments={"seed": 5}, views=2)
-        module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        linear = nn.Linear(64, 10)
+        linear.weight.data.normal_(0, 0.3, generator=torch.Generator().manual_seed(5))
+        linear.bias.data.zero_()
+        module = nn.Sequential(nn.Flatten(), linear)
     asked = recipe(teacher, tmp_path)
     files = run(asked, tmp_path / "work")
     record = load_teacher_record(files[RECORD])
     assert record.parameters == 650
-    if kind == "factory":
-        return
     for split in ("validation", "test"):
         given = teacher_answers(files[PLAIN], split)
         np.testing.assert_allclose(given, direct(module, files, asked, split), rtol=1e-4, atol=1e-4)
@@ -242,6 +247,52 @@ def test_a_network_of_one_s_own_must_give_logits_of_the_data_s_classes(tmp_path,
     (tmp_path / "own_networks.py").write_text(FACTORY)
     with pytest.raises(RecipeError, match=message):
         build(FactoryNetwork(f"own_networks:{function}"), 7, recipe(Teacher(path="x.pt2"), tmp_path))
+
+
+def test_a_network_of_one_s_own_that_cannot_learn_is_told_so(tmp_path):
+    (tmp_path / "own_frozen.py").write_text(FACTORY)
+    with pytest.raises(RecipeError, match="cannot be trained: found logits that depend on no parameter"):
+        build(FactoryNetwork("own_frozen:frozen"), 10, recipe(Teacher(path="x.pt2"), tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["pt2", "stored"])
+def test_a_teacher_that_ends_in_softmax_is_learned_from_as_its_logits(tmp_path, kind):
+    """Probabilities taken as logits would be softened once more, to next to nothing."""
+    module = Tilted(3)
+    asked = recipe(Teacher(path="teacher.pt2", views=1), tmp_path)
+    exported(module, tmp_path / "teacher.pt2")
+    plain = run(asked, tmp_path / "plain")
+    wanted = torch.from_numpy(teacher_answers(plain[PLAIN], "test")).log_softmax(1)
+    if kind == "stored":
+        splits = ("train", "validation", "test")
+        digests = [each for split in splits for each in item_digests(plain, split)]
+        answers = np.concatenate([direct(module, plain, asked, split) for split in splits])
+        probabilities = torch.from_numpy(answers).softmax(1).numpy()
+        np.savez(tmp_path / "stored.npz", sha256=np.array(digests), logits=probabilities)
+        asked = recipe(Teacher(logits="stored.npz", views=1), tmp_path)
+    else:
+        exported(nn.Sequential(module, nn.Softmax(1)), tmp_path / "teacher.pt2")
+    files = run(asked, tmp_path / "softened")
+    assert load_teacher_record(files[RECORD]).members[0].probabilities
+    assert not load_teacher_record(plain[RECORD]).members[0].probabilities
+    given = torch.from_numpy(teacher_answers(files[PLAIN], "test"))
+    torch.testing.assert_close(given.log_softmax(1), wanted, rtol=0, atol=1e-3)
+
+
+def test_a_teacher_that_takes_small_batches_alone_is_told_at_once(tmp_path):
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(module, (torch.zeros(2, 1, 8, 8),), dynamic_shapes=({0: batch},))
+    torch.export.save(program, tmp_path / "teacher.pt2")
+    with pytest.raises(ConversionError, match=r"does not take a batch of 256.*generous torch\.export\.Dim"):
+        run(recipe(Teacher(path="teacher.pt2"), tmp_path), tmp_path / "work")
+
+
+def test_a_factory_module_of_the_same_name_in_another_folder_is_another(tmp_path):
+    for folder, classes in (("one", 10), ("two", 7)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same_name.py").write_text(FACTORY.replace("64, 10", f"64, {classes}"))
+        build(FactoryNetwork("same_name:small"), classes, recipe(Teacher(path="x.pt2"), tmp_path / folder))
 
 
 def test_what_the_exporter_says_of_a_teacher_goes_to_the_log(tmp_path, capfd):

@@ -45,7 +45,7 @@ def read_rows(path: Path, rows: NDArray[np.int64]) -> NDArray[Any]:
 
 
 def validation_items(
-    needs: Mapping[str, Path], preprocess: Preprocessor, seed: int, most: int
+    needs: Mapping[str, Path], preprocess: Preprocessor, seed: int, most: int, *, last: bool = False
 ) -> tuple[StoredItems, NDArray[np.int64]]:
     """Return items of the validation split, chosen by the seed, and their `(N,) int64` labels.
 
@@ -54,9 +54,11 @@ def validation_items(
         preprocess: From stored items to inputs.
         seed: Of the choice.
         most: How many at most; fewer are the first of more.
+        last: Take the last of that order: others than the first, while the split has enough for both.
     """
     with np.load(needs["splits.npz"]) as arrays:
         mine = arrays["split"] == SPLITS.index("validation")
         rows, labels = arrays["row"][mine], arrays["label"][mine]
-    chosen = np.random.default_rng(seed).permutation(len(rows))[:most]
+    order = np.random.default_rng(seed).permutation(len(rows))
+    chosen = (order[::-1] if last else order)[:most]
     return StoredItems(needs["items.npy"], rows[chosen], preprocess), labels[chosen].astype(np.int64)
