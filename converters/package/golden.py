@@ -44,7 +44,7 @@ def _wav(case: int, input_: AudioInput) -> bytes:
     from scipy.io import wavfile
 
     generator = np.random.default_rng(case)
-    rate = (input_.rate, 44_100, input_.rate, 16_000)[case % 4]
+    rate = (input_.rate, 22_050, input_.rate, 16_000)[case % 4]
     count = round(rate * min(input_.seconds * _LENGTHS[case // 4], input_.max_seconds))
     time = np.arange(count) / rate
     low, high = generator.uniform(0.02, 0.1) * input_.rate, generator.uniform(0.15, 0.4) * input_.rate
