@@ -106,6 +106,6 @@ def test_what_is_measured_of_an_untrained_network_is_what_ships(tmp_path, demo):
     with open_bundle(demo.bundle) as bundle:
         sizes = {each.id: each.blob.size for each in bundle.manifest.variants}
     shown = json.dumps({"measured": [cost.tflite_bytes, cost.onnx_bytes], "shipped": sizes})
-    assert abs(cost.tflite_bytes - sizes["tflite-int8"]) <= 64, shown
-    assert abs(cost.onnx_bytes - sizes["onnx-int8"]) <= 64, shown
+    assert cost.tflite_bytes == sizes["tflite-int8"], shown
+    assert cost.onnx_bytes == sizes["onnx-int8"], shown
     assert 0 < cost.latency_us < 10_000
