@@ -45,7 +45,8 @@ def _variants(report: Report) -> str:
     rows = [
         "## Variants",
         "",
-        "| variant | quantized by | engine | bytes | accuracy (95% CI) | one run | as teacher | as PyTorch |",
+        "| variant | quantized by | engine | bytes | accuracy (95% CI) | one run "
+        "| agrees with teacher | with PyTorch |",
         "| --- | --- | --- | ---: | --- | ---: | ---: | ---: |",
         *(_variant(variant) for variant in figures.variants),
         "",
