@@ -19,7 +19,7 @@ from converters.distill.hints import Hints, with_hints
 from converters.distill.losses import distillation_loss
 from converters.distill.teacher import ARCHIVE, load_members
 from converters.distill.teachers import load_module
-from converters.distill.training import Course, Epoch, train
+from converters.distill.training import Course, Epoch, save_history, train
 from converters.recipe import FactoryNetwork, Network, Recipe, Training
 from converters.steps import Context, Step
 from edgeinfer.bundle import decode, encode
@@ -97,7 +97,7 @@ def _run(context: Context) -> None:
     module, history = distilled(context, network, student.training, "distilling the student")
     saved = {"network": json.dumps(encode(network)), "weights": module.state_dict()}
     torch.save(saved, context.give("student.pt"))
-    context.give("history.json").write_text(json.dumps([encode(each) for each in history]))
+    save_history(history, context.give("history.json"))
 
 
 STUDENT = Step(

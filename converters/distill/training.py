@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from converters.distill.optimization import average_of, optimization
 from converters.distill.views import Chunk, Views
 from converters.recipe import Training
 from converters.steps import Context
+from edgeinfer.bundle import decode, encode
 from edgeinfer.host import atomic_file
 from edgeinfer.preprocess import Preprocessor
 
@@ -85,6 +87,16 @@ class Epoch:
     epoch: int
     loss: float
     validation: float
+
+
+def save_history(history: tuple[Epoch, ...], path: Path) -> None:
+    """Write the epochs of a training."""
+    path.write_text(json.dumps([encode(each) for each in history]))
+
+
+def load_history(path: Path) -> tuple[Epoch, ...]:
+    """Return the epochs of a training."""
+    return tuple(decode(Epoch, each, where=path.name) for each in json.loads(path.read_text()))
 
 
 def train(

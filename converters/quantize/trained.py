@@ -19,10 +19,9 @@ from converters.data.stored_items import validation_items
 from converters.distill.answers import VIEWS, load_views, training_views
 from converters.distill.losses import distillation_loss
 from converters.distill.student import load_student
-from converters.distill.training import Course, Epoch, train
+from converters.distill.training import Course, Epoch, load_history, save_history, train
 from converters.export.float_models import export_onnx, export_tflite
 from converters.export.penultimate import WithPenultimate
-from converters.json_file import load_json, save_json
 from converters.quantize.float_pair import FloatPair, calibrated
 from converters.quantize.qat import QatNetwork, activations, named_as
 from converters.quantize.ranges import Items, OnnxActivations, Ranges
@@ -71,17 +70,10 @@ def load_learned(folder: Path) -> Learned | None:
     return Learned(folder / "float.onnx", folder / "float.tflite", ranges)
 
 
-@dataclass(frozen=True)
-class History:
-    """The epochs of the training for int8."""
-
-    epochs: tuple[Epoch, ...]
-
-
 def load_qat_history(folder: Path) -> tuple[Epoch, ...]:
     """Return the epochs of the training for int8; none where the recipe does not ask for it."""
     path = folder / _HISTORY
-    return load_json(History, path).epochs if path.is_file() else ()
+    return load_history(path) if path.is_file() else ()
 
 
 def write_learned(
@@ -144,7 +136,7 @@ def _run(context: Context) -> None:
     preprocess = Preprocessor(recipe.input.steps())
     student = load_student(recipe, len(load_record(needs).classes), needs["student.pt"])
     network, history = _trained(context, qat, student, preprocess)
-    save_json(History(history), folder / _HISTORY)
+    save_history(history, folder / _HISTORY)
     items, _ = validation_items(needs, preprocess, recipe.seed, _PROBES)
     with told(log, "exporting the student trained for int8"):
         probes = torch.from_numpy(items.tensors(0, len(items)))

@@ -5,14 +5,13 @@ It runs before the gate, so that a conversion that misses a limit still says whe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from converters.data.dataset import load_record, load_split
 from converters.distill.architecture import ARCHITECTURE, load_architecture
 from converters.distill.teacher import RECORD, load_teacher_record
-from converters.distill.training import Epoch
+from converters.distill.training import load_history
 from converters.export.artifacts import MODELS, load_artifacts
 from converters.quantize.integer_types import INTEGER_TYPES, load_types
 from converters.quantize.sensitivity import SENSITIVITY, load_sensitivity
@@ -31,7 +30,7 @@ from converters.verify.confidence import load_fitted
 from converters.verify.figures import load_figures
 from converters.verify.gate import judge
 from converters.verify.layers import LAYERS_FILE, load_layers
-from edgeinfer.bundle import decode, encode
+from edgeinfer.bundle import encode
 
 # The page with pictures of test items lies beside the bundle; the one without travels in it.
 PAGE, SHIPPED_PAGE = "report.html", "shipped-report.html"
@@ -69,11 +68,6 @@ def gather(recipe: Recipe, files: Mapping[str, Path]) -> Report:
         integer_types=load_types(files[INTEGER_TYPES]),
         candidates=load_architecture(files[ARCHITECTURE]).candidates,
     )
-
-
-def load_history(path: Path) -> tuple[Epoch, ...]:
-    """Return the epochs of the student's training."""
-    return tuple(decode(Epoch, each, where=path.name) for each in json.loads(path.read_text()))
 
 
 def shown_items(mistakes: Mistakes, files: Mapping[str, Path]) -> dict[int, str]:

@@ -131,6 +131,7 @@ def _settings(recipe: Recipe) -> object:
         "student": encode(replace(student, training=_trial(student))),
         "precision": in_key(student.training.precision),
         "augment": encode(recipe.augment),
+        "measured": [recipe.quantize.per_channel, recipe.drift.projections > 0],
         "seed": recipe.seed,
     }
 

@@ -18,7 +18,18 @@ from converters.distill.catalogue import build, parameters
 from converters.distill.folding import folded
 from converters.distill.teacher import TEACHER
 from converters.progress import Quiet
-from converters.recipe import Augment, Budget, ConvNetwork, Data, Recipe, Student, Teacher, Training
+from converters.recipe import (
+    Augment,
+    Budget,
+    ConvNetwork,
+    Data,
+    Drift,
+    Quantize,
+    Recipe,
+    Student,
+    Teacher,
+    Training,
+)
 from converters.search import budget
 from converters.search.budget import BUDGET
 from converters.search.cost import measure_cost
@@ -87,6 +98,14 @@ def test_a_longer_final_training_does_not_search_again():
     shorter = recipe(max_bytes=9000)
     longer = replace(shorter, student=replace(shorter.student, training=Training(99)))
     assert BUDGET.settings(longer) == BUDGET.settings(shorter)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"quantize": Quantize(per_channel=False)}, {"drift": Drift(projections=2)}], ids=list
+)
+def test_whatever_changes_a_size_is_measured_again(changes):
+    asked = recipe(max_bytes=9000)
+    assert BUDGET.settings(replace(asked, **changes)) != BUDGET.settings(asked)
 
 
 def test_a_budget_that_nothing_meets_names_the_nearest(tmp_path, monkeypatch):

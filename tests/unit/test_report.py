@@ -15,7 +15,7 @@ import pytest
 from converters import load_recipe
 from converters.data.dataset import DataRecord
 from converters.distill.architecture import Candidate, Cost
-from converters.distill.training import Epoch
+from converters.distill.training import Epoch, load_history
 from converters.quantize.integer_types import TypeFigures
 from converters.quantize.sensitivity import Kept, Sensitivity
 from converters.recipe import Budget, Gates, ResNetwork, SeparableNetwork
@@ -26,7 +26,6 @@ from converters.report.mistakes import find_mistakes
 from converters.report.page import page
 from converters.report.pictures import shown_item
 from converters.report.reliability import reliability
-from converters.report.step import load_history
 from converters.report.svg import Scale, shortened
 from converters.verify.answers import Answers
 from converters.verify.confidence import Fitted
