@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from converters.quantize.ranges import Ranges
-from converters.quantize.weight_scales import LARGEST_WEIGHT, magnitudes, widened
+from converters.quantize.weight_scales import LARGEST_WEIGHT, magnitudes, on_the_grid, widened
 from converters.recipe import IntegerTypes
 
 _LOWEST = -3e38
@@ -48,13 +49,15 @@ def quantize_onnx(  # noqa: PLR0913 - two files, a folder, the ranges, and three
     ranges = widened(ranges)
     prepared, cache = scratch / "prepared.onnx", scratch / "ranges.json"
     model = onnx.load(float_path)
+    held = _magnitudes(model, ranges, float_nodes, per_channel)
+    _round_biases(model, ranges, held)
     barriers = _add_barriers(model, float_nodes)
     onnx.save(model, prepared)
     _write_cache(ranges, cache)
     unsigned = {"U": QuantType.QUInt8, "S": QuantType.QInt8}
     options = {
         "QDQDisableWeightAdjustForInt32Bias": True,
-        "TensorQuantOverrides": _weight_scales(model, ranges, float_nodes, types[2] == "U", per_channel),
+        "TensorQuantOverrides": _overrides(held, types[2] == "U", per_channel),
     }
     quantize_static(
         str(prepared),
@@ -118,12 +121,11 @@ def _add_barriers(model: onnx.ModelProto, float_nodes: Collection[str]) -> list[
     return names
 
 
-def _weight_scales(
-    model: onnx.ModelProto, ranges: Ranges, float_nodes: Collection[str], unsigned: bool, per_channel: bool
-) -> dict[str, list[dict[str, Any]]]:
-    """Return overrides with the weights' scales; uint8 weights store the int8 weights' integers plus 128."""
+def _magnitudes(
+    model: onnx.ModelProto, ranges: Ranges, float_nodes: Collection[str], per_channel: bool
+) -> dict[str, tuple[int, NDArray[np.float32]]]:
+    """Return, by name of a quantized weight, the axis of its output channels and its magnitudes."""
     values = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
-    zero = np.uint8(128) if unsigned else np.int8(0)
     held: dict[str, tuple[int, NDArray[np.float32]]] = {}
     for node in model.graph.node:
         if node.op_type not in WEIGHTED or node.name in float_nodes or node.input[1] not in values:
@@ -134,6 +136,28 @@ def _weight_scales(
         given = magnitudes(weight, axis, bias, ranges.get(node.input[0]), per_channel=per_channel)
         # Layers may share weights.
         held[name] = axis, np.maximum(given, held[name][1]) if name in held else given
+    return held
+
+
+def _round_biases(
+    model: onnx.ModelProto, ranges: Ranges, held: Mapping[str, tuple[int, NDArray[np.float32]]]
+) -> None:
+    """Put the biases of quantized layers on the grids of their sums; one that layers share has several."""
+    values = {each.name: each for each in model.graph.initializer}
+    readers = Counter(name for node in model.graph.node for name in node.input)
+    for node in model.graph.node:
+        name = node.input[2] if node.op_type in WEIGHTED and len(node.input) > 2 else ""
+        range_ = ranges.get(node.input[0]) if name else None
+        if name in values and readers[name] == 1 and node.input[1] in held and range_ is not None:
+            bias = on_the_grid(numpy_helper.to_array(values[name]), held[node.input[1]][1], range_)
+            values[name].CopyFrom(numpy_helper.from_array(bias, name))
+
+
+def _overrides(
+    held: Mapping[str, tuple[int, NDArray[np.float32]]], unsigned: bool, per_channel: bool
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the weights' scales for the quantizer; uint8 weights store the int8 weights' integers plus 128."""
+    zero = np.uint8(128) if unsigned else np.int8(0)
     overrides: dict[str, list[dict[str, Any]]] = {}
     for name, (axis, given) in held.items():
         overrides[name] = [

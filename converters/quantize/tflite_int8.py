@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.quantize.ranges import Ranges
-from converters.quantize.weight_scales import magnitudes, widened
+from converters.quantize.weight_scales import magnitudes, on_the_grid, widened
 
 # Per kind of operator: the axis of its weight, operand 1, that counts output channels; operands input and bias.
 _WEIGHTED = {
@@ -42,7 +44,11 @@ def quantize_tflite(
     from ai_edge_quantizer import qtyping, quantizer
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
 
-    quantizing = quantizer.Quantizer(str(float_path))
+    # In doubles, from values that a float32 holds: the scales are then those of the ONNX quantizer.
+    ranges = widened(ranges)
+    given = {name: {"min": _scalar(low), "max": _scalar(high)} for name, (low, high) in ranges.items()}
+    model, weights = _prepared(float_path, ranges, per_channel, float_tensors)
+    quantizing = quantizer.Quantizer(model)
     granularity = qtyping.QuantGranularity
     quantizing.add_static_config(
         ".*",
@@ -61,10 +67,6 @@ def quantize_tflite(
             qtyping.TFLOperationName.ALL_SUPPORTED,
             algorithm_key=AlgorithmName.NO_QUANTIZE,
         )
-    # In doubles, from values that a float32 holds: the scales are then those of the ONNX quantizer.
-    ranges = widened(ranges)
-    given = {name: {"min": _scalar(low), "max": _scalar(high)} for name, (low, high) in ranges.items()}
-    weights = _weight_ranges(float_path, ranges, per_channel)
     write_tflite(quantizing.quantize({**given, **weights}, enable_progress_report=False), path)
 
 
@@ -80,18 +82,58 @@ def _scalar(value: float) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.array([np.float32(value)], np.float64)
 
 
-def _weight_ranges(
-    path: Path, ranges: Ranges, per_channel: bool
-) -> dict[str, dict[str, NDArray[np.float32]]]:
-    """Return the range of every layer's weights by tensor name, shaped to divide them."""
-    from ai_edge_litert import schema_py_generated as schema
+@dataclass(frozen=True)
+class _Weighted:
+    """An operator with stored weights.
+
+    Attributes:
+        weight: Its values.
+        axis: Which counts output channels.
+        bias: Its values, or None where there is none or it is computed.
+        names: Of the tensors of weight, input and output.
+        buffers: Where weight and bias are stored; -1 for no bias.
+    """
+
+    weight: NDArray[np.float32]
+    axis: int
+    bias: NDArray[np.float32] | None
+    names: tuple[str, str, str]
+    buffers: tuple[int, int]
+
+
+def _prepared(
+    path: Path, ranges: Ranges, per_channel: bool, float_tensors: Collection[str]
+) -> tuple[bytes, dict[str, dict[str, NDArray[np.float32]]]]:
+    """Return the file with biases on the grids of their sums, and the range of every layer's weights by tensor name."""
     from ai_edge_litert.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model(str(path))
-    kinds = {getattr(schema.BuiltinOperator, name): places for name, places in _WEIGHTED.items()}
+    operators = _weighted(model)
     # By buffer: layers that share weights quantize them once.
     held: dict[int, NDArray[np.float32]] = {}
-    names: dict[str, int] = {}
+    for each in operators:
+        range_ = ranges.get(each.names[1])
+        given = magnitudes(each.weight, each.axis, each.bias, range_, per_channel=per_channel)
+        held[each.buffers[0]] = np.maximum(held.get(each.buffers[0], np.float32(0)), given)
+    readers = _readers(model)
+    weights = {}
+    for each in operators:
+        (name, input_, output), (stored, bias_stored) = each.names, each.buffers
+        shape = [held[stored].size if at == each.axis else 1 for at in range(each.weight.ndim)]
+        largest = held[stored].reshape(shape)
+        weights[name] = {"min": -largest, "max": largest}
+        alone = readers[bias_stored] == 1  # a bias that layers share has several grids
+        if each.bias is not None and alone and input_ in ranges and output not in float_tensors:
+            bias = on_the_grid(each.bias, held[stored], ranges[input_])
+            model.buffers[bias_stored].data = np.frombuffer(bias.tobytes(), np.uint8)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model)), weights
+
+
+def _weighted(model: Any) -> list[_Weighted]:
+    from ai_edge_litert import schema_py_generated as schema
+
+    kinds = {getattr(schema.BuiltinOperator, name): places for name, places in _WEIGHTED.items()}
+    found = []
     for graph in model.subgraphs:
         for operator in graph.operators:
             kind = kinds.get(model.operatorCodes[operator.opcodeIndex].builtinCode)
@@ -100,14 +142,29 @@ def _weight_ranges(
             if kind is None or weight is None:
                 continue
             axis, input_, last = kind
-            bias = _constant(model, taken[last]) if last < len(taken) else None
-            range_ = ranges.get(taken[input_].name.decode())
-            given = magnitudes(weight, axis, bias, range_, per_channel=per_channel)
-            shaped = given.reshape([given.size if at == axis else 1 for at in range(weight.ndim)])
-            buffer = taken[1].buffer
-            held[buffer] = np.maximum(held.get(buffer, np.float32(0)), shaped)
-            names[taken[1].name.decode()] = buffer
-    return {name: {"min": -held[at], "max": held[at]} for name, at in names.items()}
+            bias = taken[last] if last < len(taken) else None
+            names = (taken[1].name, taken[input_].name, graph.tensors[operator.outputs[0]].name)
+            found.append(
+                _Weighted(
+                    weight,
+                    axis,
+                    _constant(model, bias),
+                    tuple(each.decode() for each in names),
+                    (taken[1].buffer, -1 if bias is None else bias.buffer),
+                )
+            )
+    return found
+
+
+def _readers(model: Any) -> Counter[int]:
+    """Return how many operators' inputs each buffer is."""
+    return Counter(
+        graph.tensors[at].buffer
+        for graph in model.subgraphs
+        for operator in graph.operators
+        for at in operator.inputs
+        if at >= 0
+    )
 
 
 def _constant(model: Any, tensor: Any) -> NDArray[np.float32] | None:

@@ -1,9 +1,15 @@
-"""How large the weights of each output channel are taken to be: their scale is that over 127, in both formats.
+"""The grids of weights and biases, the same in both formats.
+
+How large the weights of each output channel are taken to be: their scale is that over 127.
 
 It is the largest of the channel, but where that is so small that its bias would not fit. Engines add a bias as an
 int32 on the grid of the sums, the input's scale times the weights'; a bias of 0.5 on the grid of weights of 1e-9
 is clipped to a millionth of itself. Each quantizer meets such a channel in its own way (ONNX Runtime's takes a scale
 of 1 for weights of zero, ai-edge-quantizer 1e-9 / 127), and none keeps the bias.
+
+Biases are put on that grid before either quantizer sees them. The two compute it in another order, a last bit of a
+float32 apart: a bias midway between two integers was rounded up by one and down by the other, and that single unit,
+in one of 320 channels of a network, changed the class of one picture in 500.
 """
 
 from __future__ import annotations
@@ -43,11 +49,33 @@ def magnitudes(
     largest = np.abs(rows).max(1, initial=0).astype(np.float64)
     least = np.full(largest.shape, LEAST)
     if bias is not None and input_range is not None:
-        scale = max(_width(*input_range), LEAST) / _STEPS
-        least = np.maximum(least, _per_channel(bias, largest.size) / (scale * _LARGEST_BIAS) * LARGEST_WEIGHT)
+        unit = _input_scale(input_range) * _LARGEST_BIAS
+        least = np.maximum(least, _per_channel(bias, largest.size) / unit * LARGEST_WEIGHT)
     given = np.maximum(largest, least)
     found: NDArray[np.float32] = (given if per_channel else given.max(keepdims=True)).astype(np.float32)
     return found
+
+
+def on_the_grid(
+    bias: NDArray[np.float32], magnitudes: NDArray[np.float32], input_range: tuple[float, float]
+) -> NDArray[np.float32]:
+    """Return a bias rounded to the grid of the sums: `s_x * s_w`, the input's scale times the weights'.
+
+    Args:
+        bias: `(channels,)`, or of every group.
+        magnitudes: Of the layer's weights.
+        input_range: Least and largest value of the layer's input.
+    """
+    grid = _input_scale(input_range) * (magnitudes.astype(np.float64) / LARGEST_WEIGHT)
+    rows = bias.astype(np.float64).reshape(-1, grid.size) if bias.size % grid.size == 0 else None
+    if rows is None:
+        return bias
+    found: NDArray[np.float32] = (np.rint(rows / grid) * grid).reshape(bias.shape).astype(np.float32)
+    return found
+
+
+def _input_scale(input_range: tuple[float, float]) -> float:
+    return max(_width(*input_range), LEAST) / _STEPS
 
 
 def _per_channel(bias: NDArray[np.float32], channels: int) -> NDArray[np.float64]:

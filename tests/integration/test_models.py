@@ -43,6 +43,7 @@ class Bars:
 
 
 BARS = {
+    "cifar10": Bars("models/cifar10/recipe.toml", 100_000, 0.85, 0.005, 5000),
     "spoken-digits": Bars("models/spoken-digits/recipe.toml", 54_000, 0.96, 0.01, 300),
     "digits": Bars("digits/recipe.toml", 20_000, 0.975, 0.005, 599),
 }
@@ -91,6 +92,14 @@ def test_int8_files_keep_their_bars(name):
     assert all(each["share"] >= 0.999 for each in figures["agreements"])
 
 
+def test_the_loss_of_int8_on_cifar10_is_bounded():
+    """At most one point lost, with 95% confidence; the drop is counted picture by picture."""
+    for each in report_of("cifar10")["figures"]["variants"]:
+        if each["id"] in INT8:
+            assert each["drop"]["n"] == 5000
+            assert each["drop"]["upper_bound"] <= 0.01
+
+
 @pytest.mark.parametrize("name", BARS)
 def test_recipe_report_and_bundle_are_of_one_run(name):
     manifest = manifest_of(name)
@@ -121,7 +130,7 @@ def test_handwritten_digits_are_measured_again(tmp_path):
     check_measured_again("digits", test.items, [str(label) for label in test.labels])
 
 
-@pytest.mark.parametrize(("name", "file"), [("spoken-digits", "spoken-digits.zip")])
+@pytest.mark.parametrize(("name", "file"), [("spoken-digits", "spoken-digits.zip"), ("cifar10", "cifar10-test.zip")])
 def test_files_of_others_are_measured_again(shared, name, file):
     found = collect(shared / "data" / file)
     with found.source.reading() as reading:

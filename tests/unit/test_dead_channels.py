@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from ai_edge_litert.interpreter import Interpreter
 from torch import nn
 
 from converters.distill.folding import folded
@@ -174,3 +176,32 @@ def test_only_ranges_of_no_width_are_widened():
     assert {name for name in ranges if found[name] != ranges[name]} == {"dead", "hardly"}
     assert found["dead"] == found["hardly"]
     assert np.float32(found["dead"][1]) > LEAST
+
+
+def test_a_bias_midway_between_two_integers_is_the_same_in_both_formats(tmp_path):
+    """Each quantizer computes the grid of the sums in its own order, a last bit apart: of 4,000 ties some part."""
+    torch.manual_seed(0)
+    channels = 4000
+    module = nn.Sequential(nn.Conv2d(3, channels, 1), nn.Flatten(), nn.Linear(channels * 4, CLASSES)).eval()
+    inputs = torch.randn(40, 3, 2, 2)
+    low, high = min(0.0, float(inputs.min())), max(0.0, float(inputs.max()))
+    with torch.no_grad():
+        grid = (high - low) / 255 * module[0].weight.abs().amax((1, 2, 3)) / 127
+        module[0].bias.copy_((torch.arange(channels) % 1000 + 0.5) * grid)
+    with logged(tmp_path / "log"):
+        export_onnx(module, (3, 2, 2), tmp_path / "fp32.onnx")
+        export_tflite(module, (3, 2, 2), tmp_path / "fp32.tflite")
+        items = Held(inputs.numpy())
+        pair = calibrated(tmp_path / "fp32.onnx", tmp_path / "fp32.tflite", items, "min-max", 99.99)
+        quantize_onnx(pair.onnx, pair.ranges, tmp_path, tmp_path / "int8.onnx")
+        quantize_tflite(pair.tflite, pair.tflite_ranges, tmp_path / "int8.tflite")
+    stored = [onnx.numpy_helper.to_array(each) for each in onnx.load(tmp_path / "int8.onnx").graph.initializer]
+    (one,) = [each for each in stored if each.dtype == np.int32 and each.size == channels]
+    interpreter = Interpreter(model_path=str(tmp_path / "int8.tflite"))
+    (place,) = [
+        each["index"]
+        for each in interpreter.get_tensor_details()
+        if each["dtype"] == np.int32 and tuple(each["shape"]) == (channels,)
+    ]
+    interpreter.allocate_tensors()
+    assert np.array_equal(one, interpreter.get_tensor(place))
