@@ -34,6 +34,7 @@ check: .venv/ready
 bench: .venv/ready
 	@test -e build/demo/digits.eib || $(MAKE) --no-print-directory demo
 	@$(BIN)/python device_tests/benchmarks/overhead.py
+	@$(BIN)/python device_tests/benchmarks/students.py
 
 clean:
 	rm -rf .venv build

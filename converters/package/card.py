@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from converters.data.dataset import DataRecord
+from converters.profile.cascade import learned_from
 from converters.profile.profile import Profile
 from converters.recipe import Recipe
 from converters.report.document import quantized_by
@@ -173,6 +174,16 @@ class ModelCard:
             if cascade.recommended is not None
             else "No threshold was asked for."
         )
+        test = self.figures.teacher_accuracy
+        doubt = (
+            [
+                f"The teacher is right in only {shown(test)} of the test items: it seems to have learned from the "
+                f"{cascade.split} items. Expect both together to be right less often than this table says.",
+                "",
+            ]
+            if learned_from(cascade, test)
+            else []
+        )
         return "\n".join(
             [
                 "## Confidence",
@@ -189,6 +200,7 @@ class ModelCard:
                 "| ---: | --- | --- | --- |",
                 *rows,
                 "",
+                *doubt,
                 f"{chosen} The temperature was fitted on the same items.",
             ]
         )

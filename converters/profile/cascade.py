@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from converters import recipe
 from converters.verify.proportion import proportion, shown
-from edgeinfer.bundle import Calibration, Cascade, CascadePoint, Split
+from edgeinfer.bundle import Calibration, Cascade, CascadePoint, Proportion, Split
 from edgeinfer.errors import ConversionError, GateError
 
 Hits = NDArray[np.bool_]
@@ -40,6 +40,18 @@ def tabulate(
             )
         )
     return tuple(points)
+
+
+def learned_from(cascade: Cascade, test: Proportion) -> bool:
+    """Return whether the teacher seems to have learned from the items that the cascade was measured on.
+
+    Its 95% intervals on them and on the test items then lie apart, the latter below.
+
+    Args:
+        cascade: Measured on validation items.
+        test: The teacher's share of right answers on the test items.
+    """
+    return cascade.teacher_accuracy.low > test.high
 
 
 def recommend(cascade: Cascade, wanted: recipe.Cascade, calibration: Calibration | None) -> Cascade:

@@ -195,8 +195,10 @@ def test_a_bias_midway_between_two_integers_is_the_same_in_both_formats(tmp_path
         pair = calibrated(tmp_path / "fp32.onnx", tmp_path / "fp32.tflite", items, "min-max", 99.99)
         quantize_onnx(pair.onnx, pair.ranges, tmp_path, tmp_path / "int8.onnx")
         quantize_tflite(pair.tflite, pair.tflite_ranges, tmp_path / "int8.tflite")
-    stored = [onnx.numpy_helper.to_array(each) for each in onnx.load(tmp_path / "int8.onnx").graph.initializer]
-    (one,) = [each for each in stored if each.dtype == np.int32 and each.size == channels]
+    stored = [
+        onnx.numpy_helper.to_array(each) for each in onnx.load(tmp_path / "int8.onnx").graph.initializer
+    ]
+    (one,) = [each for each in stored if each.dtype == np.int32 and each.size == channels and each.any()]
     interpreter = Interpreter(model_path=str(tmp_path / "int8.tflite"))
     (place,) = [
         each["index"]

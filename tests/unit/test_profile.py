@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters.profile.cascade import recommend, tabulate
+from converters.profile.cascade import learned_from, recommend, tabulate
 from converters.profile.confusion import confusion_counts, per_class
 from converters.profile.reference import freeze, input_measures, measures, principal_directions
 from converters.recipe import Cascade as Wanted
@@ -92,6 +92,14 @@ def test_a_target_out_of_reach_names_the_best_and_the_knob(target, most):
     assert f"an accuracy of {target}" in message
     assert "at best" in message
     assert "cascade.target_accuracy" in message
+
+
+@pytest.mark.parametrize(
+    ("validation", "test", "learned"), [(998, 902, True), (925, 902, False), (902, 902, False), (850, 902, False)]
+)
+def test_a_teacher_that_learned_from_the_validation_items_is_told_by_its_test_items(validation, test, learned):
+    shares = [proportion(np.arange(1000) < right, "test") for right in (validation, test)]
+    assert learned_from(replace(cascade(0.5), teacher_accuracy=shares[0]), shares[1]) is learned
 
 
 def test_without_calibration_there_is_no_cascade():
