@@ -9,7 +9,7 @@ help:
 	@echo "make demo    a cloud model becomes a bundle and answers on this machine"
 	@echo "make test    all tests"
 	@echo "make check   format, types and the rules of the house"
-	@echo "make bench   what the SDK costs over the bare engines here, side by side"
+	@echo "make bench   what the SDK costs over the bare engines here, and the CIFAR-10 student beside a ResNet8"
 	@echo "make clean   remove the environment and everything that was built"
 
 .venv/ready: pyproject.toml

@@ -48,10 +48,12 @@ def time_frontier(candidates: Sequence[Candidate]) -> Markup:
 
 
 def _frontier(candidates: Sequence[Candidate], across: str, value: Callable[[Candidate], float]) -> Markup:
-    """Draw every candidate as a mark: those that no other beats on both axes filled, the rest as rings."""
+    """Draw every candidate as a mark: those that no other beats on both axes filled and named, the rest as rings."""
     known = trained(candidates)
     heights = [each.validation or 0.0 for each in known]
     margin = max(0.005, (max(heights) - min(heights)) * 0.1)
+    low, high = min(map(value, known)), max(map(value, known))
+    low = 0 if low < high / 2 else low * 0.95
     series: list[list[Point]] = [[], []]
     for each, height in zip(known, heights, strict=True):
         beaten = any(
@@ -59,12 +61,14 @@ def _frontier(candidates: Sequence[Candidate], across: str, value: Callable[[Can
             for other in known
             if other is not each
         )
-        tip = f"{described(each.network)}: {percent(height)}, {each.cost.bytes:,} bytes, {each.cost.latency_us:.0f} us"
-        series[int(beaten)].append(Point(value(each), height, tip=tip))
+        name = described(each.network)
+        tip = f"{name}: {percent(height)}, {each.cost.bytes:,} bytes, {each.cost.latency_us:.0f} us"
+        label = "" if beaten else name
+        series[int(beaten)].append(Point(value(each), height, tip=tip, label=label))
     plane = Plane(
         across,
         "right on validation after the trial",
-        (0, max(map(value, known)) * 1.08),
+        (low, high * 1.03),
         (max(0, min(heights) - margin), min(1, max(heights) + margin)),
         lambda number: f"{number:g}",
         percent,

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from converters.report.svg import Drawing, Scale, shortened
 
 _WIDTH, _HEIGHT = 460.0, 260.0
-_LEFT, _TOP, _RIGHT, _BOTTOM = 58.0, 12.0, 22.0, 44.0
+_LEFT, _TOP, _RIGHT, _BOTTOM = 70.0, 12.0, 22.0, 44.0
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Plane:
 
 @dataclass(frozen=True)
 class Point:
-    """A point of a series, with the interval of its height where it has one."""
+    """A point of a series, with the interval of its height where it has one, and a label beside it."""
 
     x: float
     y: float
@@ -36,6 +36,7 @@ class Point:
     tip: str = ""
     low: float | None = None
     high: float | None = None
+    label: str = ""
 
 
 def plane_chart(
@@ -65,6 +66,10 @@ def plane_chart(
                     across(each.x), up(each.low), across(each.x), up(each.high), f"interval s{number}"
                 )
             drawing.mark(across(each.x), up(each.y), number, size=each.size, tip=each.tip)
+            if each.label:
+                left = across(each.x) > (across.start + across.end) / 2
+                beside = across(each.x) + (-9 if left else 9)
+                drawing.text(beside, up(each.y), each.label, anchor="end" if left else "start", kind="tick")
     return drawing.markup()
 
 

@@ -130,7 +130,9 @@ def test_handwritten_digits_are_measured_again(tmp_path):
     check_measured_again("digits", test.items, [str(label) for label in test.labels])
 
 
-@pytest.mark.parametrize(("name", "file"), [("spoken-digits", "spoken-digits.zip"), ("cifar10", "cifar10-test.zip")])
+@pytest.mark.parametrize(
+    ("name", "file"), [("spoken-digits", "spoken-digits.zip"), ("cifar10", "cifar10-test.zip")]
+)
 def test_files_of_others_are_measured_again(shared, name, file):
     found = collect(shared / "data" / file)
     with found.source.reading() as reading:

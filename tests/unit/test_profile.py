@@ -95,9 +95,12 @@ def test_a_target_out_of_reach_names_the_best_and_the_knob(target, most):
 
 
 @pytest.mark.parametrize(
-    ("validation", "test", "learned"), [(998, 902, True), (925, 902, False), (902, 902, False), (850, 902, False)]
+    ("validation", "test", "learned"),
+    [(998, 902, True), (925, 902, False), (902, 902, False), (850, 902, False)],
 )
-def test_a_teacher_that_learned_from_the_validation_items_is_told_by_its_test_items(validation, test, learned):
+def test_a_teacher_that_learned_from_the_validation_items_is_told_by_its_test_items(
+    validation, test, learned
+):
     shares = [proportion(np.arange(1000) < right, "test") for right in (validation, test)]
     assert learned_from(replace(cascade(0.5), teacher_accuracy=shares[0]), shares[1]) is learned
 
