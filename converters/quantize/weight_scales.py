@@ -62,14 +62,14 @@ def on_the_grid(
     """Return a bias rounded to the grid of the sums: `s_x * s_w`, the input's scale times the weights'.
 
     Args:
-        bias: `(channels,)`, or of every group.
+        bias: `(channels,)`, or of every group; one that fits no such shape is returned as it is.
         magnitudes: Of the layer's weights.
         input_range: Least and largest value of the layer's input.
     """
     grid = _input_scale(input_range) * (magnitudes.astype(np.float64) / LARGEST_WEIGHT)
-    rows = bias.astype(np.float64).reshape(-1, grid.size) if bias.size % grid.size == 0 else None
-    if rows is None:
+    if bias.size % grid.size:
         return bias
+    rows = bias.astype(np.float64).reshape(-1, grid.size)
     found: NDArray[np.float32] = (np.rint(rows / grid) * grid).reshape(bias.shape).astype(np.float32)
     return found
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from stopping import Stopping
 from torch import nn
 
 from converters import load_recipe
@@ -47,23 +47,6 @@ def by_parameters(module: nn.Module, context: Context) -> Cost:  # noqa: ARG001
     return Cost(count, count, count + 100, count / 10)
 
 
-class Stopping(Quiet):
-    """Ends the run behind a number of epochs of trials, as a key press would."""
-
-    def __init__(self, epochs: int) -> None:
-        self.left = epochs
-
-    @contextmanager
-    def bar(self, title: str, total: int, *, done: int = 0):
-        with super().bar(title, total, done=done) as silent:
-            yield self if title == "trying a student" else silent
-
-    def advance(self, done: int = 1, *, note: str = "") -> None:
-        self.left -= done
-        if not self.left:
-            raise KeyboardInterrupt(note)
-
-
 def recipe(**limits: float) -> Recipe:
     families = (ConvNetwork(8, (1, 1)), ConvNetwork(8, (2, 1)))
     wanted = Budget(families=families, trial_epochs=2, **limits)
@@ -90,7 +73,7 @@ def test_the_best_trial_among_the_widest_that_fit_is_chosen_and_a_killed_search_
     assert whole.network == tried[0].network
     assert all(7000 < each.cost.bytes <= 9000 for each in tried)
     with pytest.raises(KeyboardInterrupt):
-        searched(tmp_path / "killed", Stopping(3), max_bytes=9000)
+        searched(tmp_path / "killed", Stopping("trying a student", 3), max_bytes=9000)
     assert searched(tmp_path / "killed", Quiet(), max_bytes=9000) == whole
 
 
@@ -119,8 +102,8 @@ def test_a_budget_that_nothing_meets_names_the_nearest(tmp_path, monkeypatch):
 def test_what_is_measured_of_an_untrained_network_is_what_ships(tmp_path, demo):
     network = load_recipe(DIGITS).student.network
     assert network is not None
-    (tmp_path / "data.json").write_bytes((demo.folder / "build/demo/work/data/data.json").read_bytes())
-    context = Context(load_recipe(DIGITS), {"data.json": tmp_path / "data.json"}, tmp_path, Quiet(), tmp_path)
+    needs = {"data.json": demo.folder / "build/demo/work/data/data.json"}
+    context = Context(load_recipe(DIGITS), needs, tmp_path, Quiet(), tmp_path)
     cost = measure_cost(folded(build(network, 10, context.recipe)), context)
     with open_bundle(demo.bundle) as bundle:
         sizes = {each.id: each.blob.size for each in bundle.manifest.variants}

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from stopping import Stopping
 
 import edgeinfer as ei
 from converters import convert, load_recipe
 from converters.export.artifacts import MODELS, NAMED_MODELS, load_artifacts
-from converters.progress import Bar, Quiet
 from converters.quantize.trained import LEARNED, load_learned
 from converters.recipe import ConvNetwork, Data, Gates, Qat, Quantize, Recipe, Student, Teacher, Training
 
@@ -34,26 +32,6 @@ def small() -> Recipe:
         ),
         gates=Gates(max_int8_drop=1.0, min_parity=0.9, min_int8_parity=0.0, min_int8_agreement=0.0),
     )
-
-
-class Killed(Quiet):
-    """Ends the run behind an epoch of training for int8, as a key press would; behind none for -1."""
-
-    def __init__(self, epochs: int) -> None:
-        self.left = epochs
-        self.resumed_at: int | None = None
-
-    @contextmanager
-    def bar(self, title: str, total: int, *, done: int = 0) -> Iterator[Bar | Killed]:
-        with super().bar(title, total, done=done) as silent:
-            if title == TITLE:
-                self.resumed_at = done
-            yield self if title == TITLE else silent
-
-    def advance(self, done: int = 1, *, note: str = "") -> None:
-        self.left -= done
-        if not self.left:
-            raise KeyboardInterrupt(note)
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +67,11 @@ def test_what_ships_is_smaller_than_what_is_debugged(unbroken):
 def test_a_killed_training_for_int8_goes_on_to_the_same_files(tmp_path, unbroken):
     shutil.copytree(unbroken / "work", tmp_path / "work")
     shutil.rmtree(tmp_path / "work/qat")
-    killed = Killed(epochs=2)
+    killed = Stopping(TITLE, 2)
     with pytest.raises(KeyboardInterrupt):
         convert(small(), tmp_path / "digits.eib", tmp_path / "work", killed)
     assert not (tmp_path / "digits.eib").exists()
-    again = Killed(epochs=-1)
+    again = Stopping(TITLE, 0)
     convert(small(), tmp_path / "digits.eib", tmp_path / "work", again)
     assert again.resumed_at == 2
     for file in ("float.onnx", "float.tflite", "ranges.json"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from stopping import Stopping
 from torch import nn
 
 from converters.data.dataset import Examples
@@ -18,7 +18,6 @@ from converters.distill.hints import Hints, with_hints
 from converters.distill.losses import label_loss
 from converters.distill.training import Course, Epoch, train
 from converters.distill.views import Blend, Views
-from converters.progress import Quiet
 from converters.recipe import Augment, ConvNetwork, Hint, Training, load_recipe
 from converters.steps import Context
 from edgeinfer.preprocess import Preprocessor
@@ -32,22 +31,6 @@ WAYS = {
     "bf16": replace(PLAIN, precision="bf16"),
     "hints": PLAIN,
 }
-
-
-class Stopping(Quiet):
-    """Ends the run behind an epoch, as a key press would."""
-
-    def __init__(self, epochs: int) -> None:
-        self.left = epochs
-
-    @contextmanager
-    def bar(self, title: str, total: int, *, done: int = 0):  # noqa: ARG002
-        yield self
-
-    def advance(self, done: int = 1, *, note: str = "") -> None:
-        self.left -= done
-        if not self.left:
-            raise KeyboardInterrupt(note)
 
 
 def course(how: Training) -> Course:
@@ -75,7 +58,7 @@ def trained(
         wanted = (Hint("features.1", "features.1", "hint", 0.1),)
         extra = Hints(wanted, network, teacher.eval(), torch.zeros(2, 1, 8, 8))
         loss = with_hints(label_loss, extra)
-    context = Context(RECIPE, {}, folder, Stopping(stop), folder)
+    context = Context(RECIPE, {}, folder, Stopping("training", stop), folder)
     return network, train(network, course(how), loss, context, "training", extra)
 
 
