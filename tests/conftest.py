@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from edgeinfer.testing import write_sample_bundle
+
+# What is measured here is kept for this run alone, child processes included.
+os.environ["EDGEINFER_CACHE"] = tempfile.mkdtemp(prefix="edgeinfer-cache-")
+atexit.register(shutil.rmtree, os.environ["EDGEINFER_CACHE"], ignore_errors=True)
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"

@@ -1,19 +1,28 @@
 """This machine: its files, processors and memory."""
 
+from edgeinfer.host.caches import cache_folder
+from edgeinfer.host.cgroup import GroupLimits, group_limits
 from edgeinfer.host.cpus import processor, usable_cpus
 from edgeinfer.host.files import atomic_directory, atomic_file
 from edgeinfer.host.lock import FileLock
 from edgeinfer.host.memory import resident_bytes
 from edgeinfer.host.output import output_to
-from edgeinfer.host.packages import packages_of
+from edgeinfer.host.packages import packages_of, versions_of
+from edgeinfer.host.thermal import Thermal, thermal
 
 __all__ = [
     "FileLock",
+    "GroupLimits",
+    "Thermal",
     "atomic_directory",
     "atomic_file",
+    "cache_folder",
+    "group_limits",
     "output_to",
     "packages_of",
     "processor",
     "resident_bytes",
+    "thermal",
     "usable_cpus",
+    "versions_of",
 ]

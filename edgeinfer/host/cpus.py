@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from pathlib import Path
 
+from edgeinfer.host.cgroup import group_limits
+
 
 def usable_cpus() -> int:
-    """Return how many logical processors this process may run on, at least 1.
+    """Return how many logical processors this process may keep busy, at least 1.
 
-    Respects the affinity mask (cpusets, taskset) where the platform tells it.
+    Respects the affinity mask (cpusets, taskset) and the quota of its control group, rounded up: a
+    quota of one and a half leaves two threads something to do.
     """
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
+    seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = group_limits().cpus
+    return max(1, seen if quota is None else min(seen, math.ceil(quota)))
 
 
 def processor() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from importlib import metadata
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -22,6 +23,12 @@ def packages_of(extra: str) -> dict[str, str | None]:
         else:
             found[name.group()] = _version(name.group())
     return found
+
+
+def versions_of(names: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those distributions that are installed; nothing is imported."""
+    found = {name: _version(name) for name in names}
+    return {name: version for name, version in found.items() if version is not None}
 
 
 def _version(name: str) -> str | None:
