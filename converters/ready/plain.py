@@ -41,6 +41,8 @@ class PlainEngine:
 
 
 class _Plain:
+    provider = "CPU, without optimizations"
+
     def __init__(self, inputs: tuple[TensorInfo, ...], outputs: tuple[TensorInfo, ...]) -> None:
         self.inputs, self.outputs = inputs, outputs
 

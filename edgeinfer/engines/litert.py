@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from importlib import import_module, metadata
 from typing import Any
 
@@ -20,6 +19,7 @@ _HOMES = (
     ("tflite-runtime", "tflite_runtime.interpreter"),
     ("tensorflow", "tensorflow.lite"),
 )
+_CPU = "CPU (XNNPACK)"
 
 
 class LiteRt:
@@ -31,60 +31,89 @@ class LiteRt:
     def info(self) -> EngineInfo:
         """Say which version is here, and under which name."""
         package, _ = _import()
-        return EngineInfo(self.name, package, _version(package), ("CPU (XNNPACK)",))
+        return EngineInfo(self.name, package, _version(package), (_CPU,))
 
     def load(self, model: bytes, options: SessionOptions) -> Session:
         """Load a TFLite file."""
         package, interpreter = _import()
+        if options.provider not in (None, _CPU):
+            raise EngineUnavailable(f"{package} computes on one thing", found=options.provider, expected=_CPU)
+
+        def make() -> Any:
+            made = interpreter(model_content=model, num_threads=options.threads)
+            made.allocate_tensors()
+            return made
+
         try:
-            loaded = interpreter(model_content=model, num_threads=options.threads)
-            loaded.allocate_tensors()
+            return _LiteRtSession(make)
         except Exception as error:  # ValueError, RuntimeError and others, by version
             raise ModelLoadError(
                 f"{package} {_version(package)} cannot load the model ({error})",
                 next_step=f"upgrade {package}, or ship a variant for this version",
             ) from error
-        return _LiteRtSession(loaded)
 
 
 class _LiteRtSession:
-    """One interpreter; calls take turns, since an interpreter is not thread-safe."""
+    """Interpreters, one a call: they are not thread-safe, and are made when calls first overlap."""
 
-    def __init__(self, interpreter: Any) -> None:
-        self._interpreter = interpreter
-        self._turn = threading.Lock()
-        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    provider = _CPU
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        first = make()
+        inputs, outputs = first.get_input_details(), first.get_output_details()
         self.inputs = tuple(_tensor(each) for each in inputs)
         free = any(each.shape[:1] == (None,) for each in self.inputs)
         # Files with a free batch state the outputs' shapes for a batch of 1.
         self.outputs = tuple(_with_free_batch(_tensor(each)) if free else _tensor(each) for each in outputs)
         self._input_at = {each["name"]: each["index"] for each in inputs}
-        self._shapes = {each["name"]: tuple(int(axis) for axis in each["shape"]) for each in inputs}
         self._output_at = {each["name"]: each["index"] for each in outputs}
+        self._shapes = {each["name"]: tuple(int(axis) for axis in each["shape"]) for each in inputs}
+        self._free: list[_Sized] | None = [_Sized(first, self._shapes)]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        if self._interpreter is None:
+        free = self._free
+        if free is None:
             raise EngineRunError("the model is closed", next_step="load it again")
         try:
-            with self._turn:
-                self._fit({name: value.shape for name, value in inputs.items()})
+            try:
+                one = free.pop()
+            except IndexError:
+                one = _Sized(self._make(), self._shapes)
+            try:
+                interpreter, shapes = one.interpreter, one.shapes
                 for name, value in inputs.items():
-                    self._interpreter.set_tensor(self._input_at[name], value)
-                self._interpreter.invoke()
-                return {name: self._interpreter.get_tensor(at) for name, at in self._output_at.items()}
+                    if value.shape != shapes[name]:
+                        self._fit(one, inputs)
+                        break
+                for name, value in inputs.items():
+                    interpreter.set_tensor(self._input_at[name], value)
+                interpreter.invoke()
+                return {name: interpreter.get_tensor(at) for name, at in self._output_at.items()}
+            finally:
+                free.append(one)
         except Exception as error:  # as in load
             raise EngineRunError(f"litert failed ({error})", next_step="run `edgeinfer verify`") from error
 
-    def _fit(self, shapes: dict[str, tuple[int, ...]]) -> None:
+    def _fit(self, one: _Sized, inputs: Mapping[str, Array]) -> None:
         """Allocate for another batch, where the file leaves it free."""
-        if shapes != self._shapes:
-            for name, shape in shapes.items():
-                self._interpreter.resize_tensor_input(self._input_at[name], shape, strict=True)
-            self._interpreter.allocate_tensors()
-            self._shapes = shapes
+        shapes = {name: value.shape for name, value in inputs.items()}
+        one.shapes = dict.fromkeys(shapes, ())  # whatever fails below, the next call fits again
+        for name, shape in shapes.items():
+            one.interpreter.resize_tensor_input(self._input_at[name], shape, strict=True)
+        one.interpreter.allocate_tensors()
+        one.shapes = shapes
 
     def close(self) -> None:
-        self._interpreter = None
+        self._free = None
+
+
+@dataclass
+class _Sized:
+    """An interpreter, and the shapes of its inputs that it is allocated for."""
+
+    interpreter: Any
+    shapes: Mapping[str, tuple[int, ...]]
 
 
 def _tensor(details: Mapping[str, Any]) -> TensorInfo:

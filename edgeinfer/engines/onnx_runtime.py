@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +24,10 @@ _DTYPES = {
 
 _CPUINFO = Path("/proc/cpuinfo")
 _EXACT = "session.x64quantprecision"
+_PLACEMENT = "session.record_ep_graph_assignment_info"
+_CPU = "CPUExecutionProvider"
+# It sends inputs to a service; where answers are computed is not this engine's choice.
+_REMOTE = "AzureExecutionProvider"
 _VNNI = frozenset({"avx512_vnni", "avx_vnni"})
 
 
@@ -39,13 +44,20 @@ class OnnxRuntime:
     def info(self) -> EngineInfo:
         """Say which version is here."""
         runtime = _import()
-        return EngineInfo(
-            self.name, "onnxruntime", runtime.__version__, tuple(runtime.get_available_providers())
-        )
+        there = [each for each in runtime.get_available_providers() if each not in (_CPU, _REMOTE)]
+        return EngineInfo(self.name, "onnxruntime", runtime.__version__, (_CPU, *there))
 
     def load(self, model: bytes, options: SessionOptions) -> Session:
-        """Load an ONNX file."""
+        """Load an ONNX file; all of it runs on the provider, or on the provider and the CPU, which `provider` tells."""
         runtime = _import()
+        provider = options.provider or _CPU
+        if provider not in self.info().accelerators:
+            raise EngineUnavailable(
+                f"onnxruntime {runtime.__version__} has no such provider here",
+                found=provider,
+                expected=" or ".join(self.info().accelerators),
+                next_step="install the build of onnxruntime for it",
+            )
         settings = runtime.SessionOptions()
         settings.intra_op_num_threads = options.threads
         settings.inter_op_num_threads = 1
@@ -53,19 +65,22 @@ class OnnxRuntime:
         # Spinning keeps a core busy between calls to save microseconds within them.
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         settings.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        if provider != _CPU:
+            settings.add_session_config_entry(_PLACEMENT, "1")
         try:
-            session = _session(runtime, model, settings)
+            session = _session(runtime, model, settings, provider)
         except Exception as error:  # its exceptions share no base of their own
             raise ModelLoadError(
                 f"onnxruntime {runtime.__version__} cannot load the model ({error})",
                 next_step="upgrade onnxruntime, or ship a variant of an older opset",
             ) from error
-        return _OnnxSession(session, runtime)
+        return _OnnxSession(session, runtime, _placement(session, provider))
 
 
 class _OnnxSession:
-    def __init__(self, session: Any, runtime: ModuleType) -> None:
+    def __init__(self, session: Any, runtime: ModuleType, provider: str) -> None:
         self._session = session
+        self.provider = provider
         self._quiet = runtime.RunOptions()
         self._quiet.log_severity_level = 4
         self.inputs = _tensors(session.get_inputs())
@@ -93,15 +108,15 @@ def _tensors(values: list[Any]) -> tuple[TensorInfo, ...]:
     )
 
 
-def _session(runtime: ModuleType, model: bytes, settings: Any) -> Any:
+def _session(runtime: ModuleType, model: bytes, settings: Any, provider: str) -> Any:
     """Load with exact sums where this processor's are not.
 
     Without VNNI x86 sums products of uint8 and int8 in pairs that saturate at 16 bits. The setting turns int8 weights
     to uint8, whose kernels are exact; where VNNI is they are twice as slow, so not there. Some files do not load with
     it, such as those whose layers share a zero point: their golden outputs tell whether they may answer.
     """
-    providers = ["CPUExecutionProvider"]
-    if _has_vnni():
+    providers = [provider] if provider == _CPU else [provider, _CPU]
+    if provider != _CPU or _has_vnni():
         return runtime.InferenceSession(model, settings, providers=providers)
     settings.add_session_config_entry(_EXACT, "1")
     try:
@@ -109,6 +124,33 @@ def _session(runtime: ModuleType, model: bytes, settings: Any) -> Any:
     except Exception:  # as in load
         settings.add_session_config_entry(_EXACT, "0")
         return runtime.InferenceSession(model, settings, providers=providers)
+
+
+def _placement(session: Any, provider: str) -> str:
+    """Return what a session really computes on.
+
+    Raises:
+        EngineUnavailable: The provider took nothing: without this the CPU would stand in for it silently.
+    """
+    if provider == _CPU:
+        return _CPU
+    if session.get_providers()[0] != provider:
+        raise EngineUnavailable(
+            f"{provider} could not be started", next_step="check its driver and libraries, or use the CPU"
+        )
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return f"{provider}, this version does not tell for how much of the model"
+    nodes = Counter[str]()
+    for part in session.get_provider_graph_assignment_info():
+        nodes[part.ep_name] += len(part.get_nodes())
+    if not nodes[provider]:
+        raise EngineUnavailable(
+            f"{provider} runs no layer of this model: the CPU would run all of it",
+            next_step="use another variant, or the CPU",
+        )
+    if len(nodes) == 1:
+        return provider
+    return ", ".join(f"{name} {count} of {nodes.total()} nodes" for name, count in nodes.most_common())
 
 
 def _has_vnni() -> bool:

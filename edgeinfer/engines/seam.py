@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -22,7 +23,7 @@ class EngineInfo:
         name: Its name in edgeinfer: `onnxruntime` or `litert`.
         package: The distribution that provides it here.
         version: That distribution's version.
-        accelerators: What it can compute on, in its own words.
+        accelerators: What it can compute on, in its own words; the first is what it takes unasked.
     """
 
     name: str
@@ -37,9 +38,13 @@ class SessionOptions:
 
     Attributes:
         threads: Threads that one call may use, at least 1. Idle threads sleep; they never spin.
+        provider: What to compute on, one of the engine's accelerators; None takes the first.
+        cache: Folder in which the engine may keep what it made of a model file, or None.
     """
 
     threads: int = 1
+    provider: str | None = None
+    cache: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,11 @@ class TensorInfo:
 
 
 class Session(Protocol):
-    """A loaded model. `run` may be called from several threads."""
+    """A loaded model. `run` may be called from several threads, and by several at once."""
+
+    @property
+    def provider(self) -> str:
+        """What it really computes on, in the engine's words."""
 
     @property
     def inputs(self) -> tuple[TensorInfo, ...]:
@@ -102,6 +111,6 @@ class Engine(Protocol):
         """Load a model file.
 
         Raises:
-            EngineUnavailable: The engine is not installed.
+            EngineUnavailable: The engine is not installed, or cannot compute on the provider asked for.
             ModelLoadError: The engine refused the file, whatever it raised.
         """

@@ -102,6 +102,7 @@ class FakeDetector(FakeEngine):
 
 
 class _DetectorSession:
+    provider = "memory"
     inputs = (TensorInfo("image", "float32", (None, 1, _HEIGHT, _WIDTH)),)
     # As TFLite files have it whose shapes are computed when they run.
     outputs = (

@@ -61,6 +61,7 @@ class FakeEngine:
 
 
 class _FakeSession:
+    provider = "memory"
     inputs = (TensorInfo("image", "float32", ("batch", 1, 4, 4)),)
     outputs = (TensorInfo("logits", "float32", ("batch", 2)),)
 
