@@ -12,6 +12,8 @@
     │   └── EngineRunError       it failed while running
     ├── SelfTestError            a variant does not reproduce the golden outputs here
     ├── NoVariantError           no variant of the bundle can run here; lists why for each
+    ├── DeadlineError            the answer was not ready in time
+    ├── OverloadError            too many calls stand in line
     └── ConversionError          a converter step failed
         ├── RecipeError          the recipe is not valid
         ├── DataError            the training data is not usable
@@ -113,6 +115,14 @@ class SelfTestError(EdgeInferError):
 
 class NoVariantError(EdgeInferError):
     """No variant of the bundle can run here."""
+
+
+class DeadlineError(EdgeInferError):
+    """An answer was not ready in time."""
+
+
+class OverloadError(EdgeInferError):
+    """Too many calls stand in line."""
 
 
 class ConversionError(EdgeInferError):

@@ -1,0 +1,315 @@
+"""Who runs when: all calls of a process before one budget of threads.
+
+Invariants:
+* the threads of the calls that run never exceed the budget, whatever number of models and callers there is;
+* calls start in the order in which they came, but for those that join a batch of the same lane;
+* a call that finds free threads runs at once, on the thread of its caller;
+* a caller that gives up while it waits costs nothing; one whose call runs leaves the result behind;
+* a call that waits in line is never without somebody who will wake it: whoever gives threads back does.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from edgeinfer.errors import DeadlineError, EngineRunError, OverloadError
+from edgeinfer.inference.batch import joined, parted
+from edgeinfer.inference.lane import Lane, State, Tensors, Ticket
+from edgeinfer.inference.workers import workers
+
+if TYPE_CHECKING:
+    from edgeinfer.engines.seam import Array
+
+
+class Scheduler:
+    """Gives a process's threads to the calls of its models.
+
+    Args:
+        threads: Threads that may be busy at once.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._lock = threading.Lock()
+        self._threads = threads
+        self._free = threads
+        self._line: deque[Ticket] = deque()
+
+    @property
+    def threads(self) -> int:
+        """Threads that may be busy at once."""
+        return self._threads
+
+    def resize(self, threads: int) -> None:
+        """Change the budget; what runs now runs on."""
+        with self._lock:
+            self._free += threads - self._threads
+            self._threads = threads
+            self._start_those_that_fit()
+
+    def start_anew(self) -> None:
+        """Forget who stands in line and who runs: in the child of a fork none of them is there."""
+        self._lock = threading.Lock()
+        self._free = self._threads
+        self._line.clear()
+
+    def call(self, lane: Lane, inputs: Tensors, count: int) -> dict[str, Array]:
+        """Run on the caller's thread: at once, or when it is its turn, perhaps in a batch.
+
+        Raises:
+            OverloadError: Too many stand in line.
+            EngineRunError: The run failed.
+        """
+        taken, start, end = 0, 0, 0
+        try:
+            with self._lock:
+                needed = lane.threads if lane.threads < self._threads else self._threads
+                if self._free >= needed and not self._line and not lane.max_delay_ns:
+                    ticket = None
+                    # No call between these two: nothing can interrupt there, and lose the threads.
+                    self._free -= needed
+                    taken = needed
+                else:
+                    ticket = self._admitted(Ticket(lane, inputs, count, None))
+                    self._start_those_that_fit()
+            if ticket is None:
+                start = time.perf_counter_ns()
+                if lane.on_delay is not None:
+                    lane.on_delay(start, 0)
+                outputs = lane.run(inputs, count)
+                end = time.perf_counter_ns()
+                return outputs
+        finally:
+            if taken:
+                with self._lock:
+                    self._free += taken
+                    if end:
+                        lane.durations.add(end - start)
+                    if self._line:
+                        self._start_those_that_fit()
+        return self._when_its_turn_comes(ticket)
+
+    def call_by(self, lane: Lane, inputs: Tensors, count: int, deadline_ns: int) -> dict[str, Array]:
+        """Run on another thread and wait for it until a time of `perf_counter_ns`.
+
+        Raises:
+            DeadlineError: It was not ready in time; what runs is left to end by itself.
+            OverloadError: Too many stand in line.
+            EngineRunError: The run failed.
+        """
+        ticket = self.submit(lane, inputs, count, _wake)
+        left_s = (deadline_ns - time.perf_counter_ns()) / 1e9
+        try:
+            ready = ticket.signal.acquire(timeout=max(0.0, left_s))
+        except BaseException:
+            self.give_up(ticket)
+            raise
+        if not ready and self.give_up(ticket):
+            raise late(ticket, deadline_ns)
+        return ticket.answer()
+
+    def submit(self, lane: Lane, inputs: Tensors, count: int, done: Callable[[Ticket], None]) -> Ticket:
+        """Run on another thread; `done` is told there, once, unless the ticket is given up before.
+
+        Raises:
+            OverloadError: Too many stand in line.
+            EngineRunError: The interpreter is shutting down.
+        """
+        ticket = Ticket(lane, inputs, count, done)
+        with self._lock:
+            self._admitted(ticket)
+            self._start_those_that_fit()
+        return ticket
+
+    def give_up(self, ticket: Ticket) -> bool:
+        """Take a call out of the line or leave its result behind; return whether it had no answer yet."""
+        with self._lock:
+            if ticket.state is State.DONE:
+                return False
+            if ticket.state is State.WAITING:
+                ticket.lane.in_line -= 1
+                ticket.state = State.GONE
+            ticket.done = _nobody
+            return True
+
+    def _admitted(self, ticket: Ticket) -> Ticket:
+        """Put a call in line, or into the batch that is gathering. The lock is held."""
+        lane = ticket.lane
+        leader = lane.gathering
+        if leader is not None and leader.items + ticket.count <= lane.max_batch:
+            ticket.state = State.RIDING
+            leader.batch.append(ticket)
+            leader.items += ticket.count
+            if leader.items == lane.max_batch:
+                lane.gathering = None
+                assert leader.full is not None, "made when it began to gather"
+                leader.full.release()
+            return ticket
+        if lane.in_line >= lane.max_waiting:
+            raise OverloadError(
+                f"{lane.name} is overloaded",
+                found=f"{lane.in_line} calls in line",
+                expected=f"fewer than {lane.max_waiting}",
+                next_step="ask again later, ask less often, or give it a smaller variant to shed load to",
+            )
+        self._line.append(ticket)
+        lane.in_line += 1
+        if lane.max_batch > 1:
+            lane.waiting.append(ticket)
+        return ticket
+
+    def _start_those_that_fit(self) -> None:
+        """Give free threads to the first in line, and wake who has to run. The lock is held."""
+        while self._line:
+            first = self._line[0]
+            if first.state is not State.WAITING:
+                self._line.popleft()
+                continue
+            needed = min(first.lane.threads, self._threads)
+            if self._free < needed:
+                return
+            self._line.popleft()
+            self._free -= needed
+            first.threads = needed
+            self._lead(first)
+            if first.detached:
+                self._run_elsewhere(first)
+            else:
+                first.signal.release()
+
+    def _lead(self, first: Ticket) -> None:
+        """Make a call the leader of a batch of those that wait for the same lane. The lock is held."""
+        lane = first.lane
+        first.state = State.LEADING
+        lane.in_line -= 1
+        while lane.waiting:
+            other = lane.waiting[0]
+            if other.state is State.WAITING:
+                if first.items + other.count > lane.max_batch:
+                    break
+                other.state = State.RIDING
+                lane.in_line -= 1
+                first.batch.append(other)
+                first.items += other.count
+            lane.waiting.popleft()
+        if lane.max_delay_ns and lane.company and first.items < lane.max_batch:
+            lane.gathering = first
+            first.full = threading.Lock()
+            first.full.acquire()
+
+    def _when_its_turn_comes(self, ticket: Ticket) -> dict[str, Array]:
+        try:
+            ticket.signal.acquire()
+        except BaseException:
+            self.give_up(ticket)
+            if ticket.state is State.LEADING:  # others may ride with it
+                with self._lock:
+                    self._run_elsewhere(ticket)
+            raise
+        if ticket.state is State.LEADING:
+            self._run(ticket, own_thread=True)
+        return ticket.answer()
+
+    def _run_elsewhere(self, leader: Ticket) -> None:
+        """Run a batch on a thread of its own. The lock is held."""
+        try:
+            workers().submit(lambda: self._run(leader, own_thread=False))
+        except EngineRunError as error:
+            self._free += leader.threads
+            for each in leader.batch:
+                each.error, each.state = error, State.DONE
+                _tell(each, None)
+
+    def _run(self, leader: Ticket, *, own_thread: bool) -> None:
+        """Run a batch and tell everyone in it."""
+        lane = leader.lane
+        try:
+            self._gather(leader)
+            now = time.perf_counter_ns()
+            if lane.on_delay is not None:
+                lane.on_delay(now, now - leader.arrived_ns)
+            taken = _run_batch(lane, leader.batch)
+        except BaseException:
+            self._pass_on(leader)
+            raise
+        with self._lock:
+            self._free += leader.threads
+            lane.company = len(leader.batch) > 1
+            for each in leader.batch:
+                each.state = State.DONE
+            for duration in taken:
+                lane.durations.add(duration)
+            self._start_those_that_fit()
+        for each in leader.batch:
+            _tell(each, None if not own_thread else leader)
+
+    def _pass_on(self, leader: Ticket) -> None:
+        """Let those that ride with an interrupted leader go on without it, with its threads."""
+        with self._lock:
+            leader.state = State.DONE
+            rest = [each for each in leader.batch if each is not leader and not each.answered]
+            if rest:
+                heir = rest[0]
+                heir.batch, heir.threads, heir.state = rest, leader.threads, State.LEADING
+                self._run_elsewhere(heir)
+            else:
+                self._free += leader.threads
+                self._start_those_that_fit()
+
+    def _gather(self, leader: Ticket) -> None:
+        """Wait for company, where the batch before had some."""
+        lane = leader.lane
+        if leader.full is not None:
+            leader.full.acquire(timeout=lane.max_delay_ns / 1e9)
+            with self._lock:
+                if lane.gathering is leader:
+                    lane.gathering = None
+
+
+def late(ticket: Ticket, deadline_ns: int) -> DeadlineError:
+    """Return the error of a call that was given up at its deadline."""
+    return DeadlineError(
+        f"{ticket.lane.name} did not answer in time",
+        found=f"{(time.perf_counter_ns() - ticket.arrived_ns) / 1e6:.1f} ms",
+        expected=f"{(deadline_ns - ticket.arrived_ns) / 1e6:.1f} ms",
+        next_step="allow more time, or use a smaller variant",
+    )
+
+
+def _run_batch(lane: Lane, batch: list[Ticket]) -> list[int]:
+    """Run tickets together; where that fails, each alone, so that one cannot spoil the others' answers.
+
+    Returns:
+        How long each ticket's run took, in nanoseconds, without those that failed.
+    """
+    start = time.perf_counter_ns()
+    try:
+        outputs = lane.run(*joined([(each.inputs, each.count) for each in batch]))
+    except Exception as error:  # an engine of the caller's own may raise anything
+        if len(batch) == 1:
+            batch[0].error = error
+            return []
+        return [taken for each in batch for taken in _run_batch(lane, [each])]
+    taken = time.perf_counter_ns() - start
+    for each, part in zip(batch, parted(outputs, [each.count for each in batch]), strict=True):
+        each.outputs = part
+    return [taken] * len(batch)
+
+
+def _tell(ticket: Ticket, knows: Ticket | None) -> None:
+    """Tell a caller that its answer is there; the one on whose thread the batch ran knows."""
+    if ticket.done is not None:
+        ticket.done(ticket)
+    elif ticket is not knows:
+        ticket.signal.release()
+
+
+def _wake(ticket: Ticket) -> None:
+    ticket.signal.release()
+
+
+def _nobody(_ticket: Ticket) -> None:
+    """Stands in for the callback of a caller that gave up."""
