@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,6 +10,59 @@ import numpy as np
 from edgeinfer.bundle import Input
 from edgeinfer.engines.seam import Array
 from edgeinfer.errors import InputError
+
+# Above this OpenBLAS would split a product among threads of its own.
+_SMALL = 8192
+
+
+class ArrayCheck:
+    """Checks the arrays of one model, call after call: what is right passes in half a microsecond.
+
+    Args:
+        declared: The manifest's inputs.
+    """
+
+    def __init__(self, declared: Sequence[Input]) -> None:
+        self._declared = declared
+        self._names = len(declared)
+        self._plain = [
+            (each.name, np.dtype(each.dtype), len(each.shape), each.shape[1:], each.dtype.startswith("float"))
+            for each in declared
+            # What else a shape may hold, a name behind the batch or a fixed batch, the slow check knows.
+            if isinstance(each.shape[0], str) and all(isinstance(axis, int) for axis in each.shape[1:])
+        ]
+        self._simple = len(self._plain) == self._names
+
+    def __call__(self, inputs: Mapping[str, Array]) -> int:
+        """Return the number of items in the batch.
+
+        Raises:
+            InputError: Something differs from the manifest, or a value is NaN or infinite.
+        """
+        if self._simple and type(inputs) is dict and len(inputs) == self._names:
+            count = -1
+            for name, dtype, axes, tail, is_float in self._plain:
+                value = inputs.get(name)
+                if type(value) is not np.ndarray or value.dtype is not dtype or value.ndim != axes:
+                    break
+                shape = value.shape
+                if shape[1:] != tail or shape[0] == 0 or count not in (-1, shape[0]):
+                    break
+                if is_float and not _finite(value):
+                    break
+                count = shape[0]
+            else:
+                return count
+        return check_arrays(inputs, self._declared)
+
+
+def _finite(value: Array) -> bool:
+    """Whether all values are finite; may say no where they are so large that their squares are not."""
+    if value.size > _SMALL or not value.flags.c_contiguous:
+        return bool(np.isfinite(value).all())
+    flat = value.reshape(-1)
+    # One pass through the linear algebra library: any NaN or infinity makes the sum of squares one.
+    return math.isfinite(flat.dot(flat))
 
 
 def check_arrays(inputs: Mapping[str, Array], declared: Sequence[Input]) -> int:

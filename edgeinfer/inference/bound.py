@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
 
 import numpy as np
 
@@ -24,12 +25,29 @@ class BoundVariant:
         _check_bindings(variant, variant.outputs, session.outputs)
         first = next(iter(variant.inputs.values())).shape[0]
         self._batch = first if isinstance(first, int) else None
+        # What does not change from call to call is worked out once.
+        self._feeds = [(name, each.tensor, _feed(each)) for name, each in variant.inputs.items()]
+        self._takes = [
+            (
+                name,
+                variant.outputs[name].tensor,
+                _take(variant.outputs[name]),
+                output.shape[1:],
+                len(output.shape),
+            )
+            for name, output in ((output.name, output) for output in manifest.outputs)
+        ]
+
+    @property
+    def free_batch(self) -> bool:
+        """Whether the file takes batches of any size."""
+        return self._batch is None
 
     def run(self, inputs: Mapping[str, Array], count: int) -> dict[str, Array]:
         """Run a batch.
 
         Args:
-            inputs: Tensors by the manifest's names, checked by `check_arrays`.
+            inputs: Tensors by the manifest's names, checked by `ArrayCheck`.
             count: Items in the batch.
 
         Returns:
@@ -39,9 +57,7 @@ class BoundVariant:
         Raises:
             EngineRunError: The engine failed, or gave tensors that the manifest does not declare.
         """
-        fed = {
-            binding.tensor: _to_engine(inputs[name], binding) for name, binding in self.variant.inputs.items()
-        }
+        fed = {tensor: feed(inputs[name]) for name, tensor, feed in self._feeds}
         if self._batch is None or self._batch == count:
             return self._run_once(fed, count)
         parts = []
@@ -59,19 +75,24 @@ class BoundVariant:
             raise
         except Exception as error:  # an engine of the caller's own may raise anything
             raise EngineRunError(f"variant {self.variant.id} failed ({error!r})") from error
-        return {name: self._named(name, given, count) for name in self._outputs}
+        outputs = {}
+        for name, tensor, take, tail, axes in self._takes:
+            value = given.get(tensor)
+            if value is not None and value.ndim == axes:
+                if take is not None:
+                    value = take(value)
+                shape = value.shape
+                if shape[0] == count and shape[1:] == tail:
+                    outputs[name] = value
+                    continue
+            self._complain(name, value, (count, *tail))
+        return outputs
 
-    def _named(self, name: str, given: Mapping[str, Array], count: int) -> Array:
-        binding, declared = self.variant.outputs[name], self._outputs[name]
-        value = given.get(binding.tensor)
-        if value is not None and value.ndim == len(declared):
-            value = _from_engine(value, binding)
-            if value.shape == (count, *declared[1:]):
-                return value
+    def _complain(self, name: str, value: Array | None, expected: tuple[int | str, ...]) -> NoReturn:
         raise EngineRunError(
             f"variant {self.variant.id} gave another output {name}",
             found=None if value is None else value.shape,
-            expected=(count, *declared[1:]),
+            expected=expected,
             next_step="run `edgeinfer verify`; the model file does not do what its manifest says",
         )
 
@@ -81,18 +102,50 @@ def _padded(part: Array, batch: int) -> Array:
     return np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
 
 
-def _to_engine(value: Array, binding: Binding) -> Array:
-    if binding.permute is not None:
-        value = value.transpose(binding.permute)
-    if binding.quantization is not None:
-        value = quantize(value.astype(np.float32, copy=False), binding.quantization, binding.dtype)
-    return np.ascontiguousarray(value)
+def _feed(binding: Binding) -> Callable[[Array], Array]:
+    """Return what makes the engine's tensor of the manifest's."""
+    permute, quantization, dtype = binding.permute, binding.quantization, binding.dtype
+    if quantization is not None:
+
+        def quantized(value: Array) -> Array:
+            if permute is not None:
+                value = value.transpose(permute)
+            return np.ascontiguousarray(quantize(value.astype(np.float32, copy=False), quantization, dtype))
+
+        return quantized
+    if permute is None:
+        return _contiguous
+    tail = [length for length in binding.shape[1:] if isinstance(length, int)]
+    all_known = len(tail) == len(permute) - 1
+    if permute[0] == 0 and all_known and _moves_ones_alone(permute, tail):
+        shape = (-1, *tail)
+        # An axis of length 1 has no order: the same bytes under another shape.
+        return lambda value: _contiguous(value).reshape(shape)
+    return lambda value: np.ascontiguousarray(value.transpose(permute))
 
 
-def _from_engine(value: Array, binding: Binding) -> Array:
-    if binding.quantization is not None:
-        value = dequantize(value, binding.quantization)
-    return value.transpose(binding.permute) if binding.permute is not None else value
+def _contiguous(value: Array) -> Array:
+    return value if value.flags.c_contiguous else np.ascontiguousarray(value)
+
+
+def _moves_ones_alone(permute: Sequence[int], tail: Sequence[int]) -> bool:
+    """Whether the axes that are longer than 1 keep their order; `tail` is the engine's shape without the batch."""
+    longer = [axis for axis, length in zip(permute[1:], tail, strict=True) if length != 1]
+    return longer == sorted(longer)
+
+
+def _take(binding: Binding) -> Callable[[Array], Array] | None:
+    """Return what makes the manifest's tensor of the engine's, or None where they are the same."""
+    permute, quantization = binding.permute, binding.quantization
+    if permute is None and quantization is None:
+        return None
+
+    def taken(value: Array) -> Array:
+        if quantization is not None:
+            value = dequantize(value, quantization)
+        return value.transpose(permute) if permute is not None else value
+
+    return taken
 
 
 def _check_bindings(

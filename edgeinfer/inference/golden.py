@@ -35,6 +35,17 @@ def golden_inputs(bundle: Bundle) -> dict[str, Array]:
     return {name: read_tensor(bundle, tensor) for name, tensor in golden.inputs.items()} if golden else {}
 
 
+def one_item(bundle: Bundle) -> dict[str, Array]:
+    """Return inputs of one item: the first golden ones, or zeros where the bundle brings none."""
+    golden = golden_inputs(bundle)
+    if golden:
+        return {name: value[:1] for name, value in golden.items()}
+    return {
+        each.name: np.zeros([axis if isinstance(axis, int) else 1 for axis in each.shape], each.dtype)
+        for each in bundle.manifest.inputs
+    }
+
+
 def run_golden(bundle: Bundle, bound: BoundVariant, engine: str) -> int:
     """Run the golden inputs and compare; return the number of cases (0 without golden inputs).
 

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeinfer.bundle import Manifest, open_bundle
+from edgeinfer.bundle import open_bundle
 from edgeinfer.engines import SessionOptions, engine_named
 from edgeinfer.engines.seam import Array
 from edgeinfer.errors import EdgeInferError, EngineRunError
 from edgeinfer.host import resident_bytes
 from edgeinfer.inference.bound import BoundVariant
-from edgeinfer.inference.golden import golden_inputs
+from edgeinfer.inference.golden import one_item
 
 _TIMEOUT_S = 60.0
 _WARM_UP_RUNS = 20
@@ -98,7 +98,7 @@ def _measure_here(path: Path, variant_id: str, engine_name: str, threads: int, s
     with open_bundle(path) as bundle:
         variant = next(each for each in bundle.manifest.variants if each.id == variant_id)
         model = bundle.read(variant.blob)
-        inputs = {name: value[:1] for name, value in golden_inputs(bundle).items()} or _zeros(bundle.manifest)
+        inputs = one_item(bundle)
         before = resident_bytes()
         start = time.perf_counter()
         session = engine.load(model, SessionOptions(threads))
@@ -121,13 +121,6 @@ def _time_runs(bound: BoundVariant, inputs: dict[str, Array], seconds: float) ->
         bound.run(inputs, 1)
         times.append((time.perf_counter() - start) * 1e6)
     return times
-
-
-def _zeros(manifest: Manifest) -> dict[str, Array]:
-    shapes = {
-        each.name: [axis if isinstance(axis, int) else 1 for axis in each.shape] for each in manifest.inputs
-    }
-    return {each.name: np.zeros(shapes[each.name], each.dtype) for each in manifest.inputs}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which variant and engine run: the manifest's order, narrowed by the caller's wishes and by what is here."""
+"""Which variants and engines could run: all of the manifest's, narrowed by the caller's wishes and by what is here."""
 
 from __future__ import annotations
 
@@ -20,14 +20,26 @@ class Wishes:
     Attributes:
         variant: Variant id.
         precision: Precision of the manifest.
+        provider: What to compute on: the beginning of one of the engine's accelerators in any case, `cuda` for
+            `CUDAExecutionProvider`. Left open, each engine takes its first, the CPU.
+        max_memory_bytes: Growth of resident memory that is still good, by the manifest's figures.
+        avoid: Variants, engines, precisions or providers that must not be chosen.
     """
 
     variant: str | None = None
     precision: str | None = None
+    provider: str | None = None
+    max_memory_bytes: int | None = None
+    avoid: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """What is insisted on, for people; empty when nothing is."""
-        return ", ".join(f"{name} {wish}" for name, wish in vars(self).items() if wish is not None)
+        told = [
+            f"{name.replace('_', ' ')} {wish if isinstance(wish, str | int) else ', '.join(wish)}"
+            for name, wish in vars(self).items()
+            if wish
+        ]
+        return ", ".join(told)
 
 
 @dataclass(frozen=True)
@@ -38,13 +50,17 @@ class Candidate:
         variant: Variant id.
         engine: Engine name.
         runtime: Engine package and version, or None where it is not installed.
-        rejected: Why it cannot run, did not, or was not tried; None for the one that runs.
+        rejected: Why it cannot run, did not, or was not taken; None for the one that runs.
+        provider: What the engine was told to compute on; for one that was loaded, what it really computes on.
+        p50_us: Time of one run here in microseconds, batch 1, or None where it was not measured.
     """
 
     variant: str
     engine: str
     runtime: str | None
     rejected: str | None
+    provider: str | None = None
+    p50_us: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,11 +71,16 @@ class Selection:
         candidates: All of them, on the engines that were permitted.
         chosen: The one that runs.
         reason: Why it was chosen.
+        cached: Whether the figures are of an earlier load on this device.
+        batch_gain: Time of an item in a batch over that of one alone, or None where the batch is fixed or
+            nothing was measured.
     """
 
     candidates: tuple[Candidate, ...]
     chosen: Candidate
     reason: str
+    cached: bool = False
+    batch_gain: float | None = None
 
 
 def candidates(manifest: Manifest, engines: Sequence[Engine], wishes: Wishes) -> list[Candidate]:
@@ -74,9 +95,7 @@ def candidates(manifest: Manifest, engines: Sequence[Engine], wishes: Wishes) ->
     for variant in manifest.variants:
         for engine, state in zip(engines, installed, strict=True):
             if variant.format in engine.formats:
-                runtime = f"{state.package} {state.version}" if isinstance(state, EngineInfo) else None
-                rejected = _rejection(variant, state, wishes)
-                found.append(Candidate(variant.id, engine.name, runtime, rejected))
+                found.append(_candidate(variant, engine.name, state, wishes))
     return found
 
 
@@ -114,14 +133,54 @@ def _check_wishes(manifest: Manifest, wishes: Wishes) -> None:
         )
 
 
-def _rejection(variant: Variant, state: EngineInfo | EngineUnavailable, wishes: Wishes) -> str | None:
-    wished = (("variant", wishes.variant, variant.id), ("precision", wishes.precision, variant.precision))
-    for kind, wish, own in wished:
+def _candidate(
+    variant: Variant, engine: str, state: EngineInfo | EngineUnavailable, wishes: Wishes
+) -> Candidate:
+    if isinstance(state, EngineUnavailable):
+        return Candidate(variant.id, engine, None, _asked(variant, wishes) or str(state))
+    provider = next((each for each in state.accelerators if _is(each, wishes.provider)), None)
+    rejected = (
+        _asked(variant, wishes)
+        or _avoided(wishes, (variant.id, engine, variant.precision), provider)
+        or _without(provider, state, wishes)
+        or _too_large(variant, wishes)
+        or _runtime_rejection(variant, state)
+    )
+    return Candidate(variant.id, engine, f"{state.package} {state.version}", rejected, provider)
+
+
+def _is(accelerator: str, wish: str | None) -> bool:
+    return wish is None or accelerator.lower().startswith(wish.lower())
+
+
+def _asked(variant: Variant, wishes: Wishes) -> str | None:
+    for kind, wish, own in (
+        ("variant", wishes.variant, variant.id),
+        ("precision", wishes.precision, variant.precision),
+    ):
         if wish not in (None, own):
             return f"{kind} {wish} {_ASKED}"
-    if isinstance(state, EngineUnavailable):
-        return str(state)
-    return _runtime_rejection(variant, state)
+    return None
+
+
+def _avoided(wishes: Wishes, names: tuple[str, ...], provider: str | None) -> str | None:
+    for each in wishes.avoid:
+        if each in names or (provider is not None and _is(provider, each)):
+            return f"{each} is to be avoided"
+    return None
+
+
+def _without(provider: str | None, state: EngineInfo, wishes: Wishes) -> str | None:
+    if provider is not None:
+        return None
+    return f"{state.package} {state.version} here computes on {', '.join(state.accelerators)}, not on {wishes.provider}"
+
+
+def _too_large(variant: Variant, wishes: Wishes) -> str | None:
+    needed = variant.memory_bytes or variant.blob.size
+    if wishes.max_memory_bytes is None or needed <= wishes.max_memory_bytes:
+        return None
+    return f"takes about {needed:,} bytes of memory, allowed are {wishes.max_memory_bytes:,}"
 
 
 def _runtime_rejection(variant: Variant, state: EngineInfo) -> str | None:

@@ -1,0 +1,199 @@
+"""Choosing what runs here: measured at the first load on a device, remembered for the next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from edgeinfer.bundle import Bundle
+from edgeinfer.engines import Engine, SessionOptions
+from edgeinfer.engines.seam import Array
+from edgeinfer.errors import EngineError, SelfTestError
+from edgeinfer.inference.activate import activate
+from edgeinfer.inference.bound import BoundVariant
+from edgeinfer.inference.golden import one_item
+from edgeinfer.inference.measure import measure
+from edgeinfer.inference.remembered import Entry, key_of, recall, remember
+from edgeinfer.inference.selection import Candidate, Selection, Wishes, candidates, none_left
+from edgeinfer.inference.trial import Clock, fastest_of
+
+# Of two that are this close, the manifest's order decides: noise must not.
+_TIE = 1.02
+_BATCH, _BATCH_LEAST = 16, 4
+_BEHIND = "not tried: one before it runs"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How a variant is chosen.
+
+    Attributes:
+        options: How sessions run.
+        self_test: Hold answers to the golden outputs.
+        measure: Time those that can run, and take the fastest; otherwise the first in the manifest's order.
+        seconds: Time for that.
+        isolate: Load and run each in a child process first, which alone dies when an engine crashes.
+        cache: Folder in which selections are kept, or None.
+        clock: Seconds, never going back.
+    """
+
+    options: SessionOptions
+    self_test: bool = True
+    measure: bool = True
+    seconds: float = 0.3
+    isolate: bool = False
+    cache: Path | None = None
+    clock: Clock = time.perf_counter
+
+
+def choose(
+    bundle: Bundle, engines: Sequence[Engine], wishes: Wishes, terms: Terms
+) -> tuple[BoundVariant, Selection]:
+    """Return the variant that answers here, loaded, and how it came to be that one.
+
+    Raises:
+        NoVariantError: None can run here, or none was wished for that is there.
+        BundleError: A blob cannot be read or is not the one that the manifest names.
+    """
+    names = [each.name for each in engines]
+    key = key_of(bundle.digest, names, wishes, terms.options.threads) if terms.cache else None
+    if terms.cache is not None and key is not None:
+        entry = recall(terms.cache, key)
+        bound = entry and _again(bundle, engines, entry, terms)
+        if entry and bound:
+            chosen = entry.candidates[entry.chosen]
+            return bound, Selection(
+                entry.candidates, chosen, entry.reason, cached=True, batch_gain=entry.batch_gain
+            )
+    bound, selection = _chosen_now(bundle, engines, wishes, terms)
+    if terms.cache is not None and key is not None and terms.self_test:
+        chosen_at = selection.candidates.index(selection.chosen)
+        entry = Entry(selection.candidates, chosen_at, selection.reason, selection.batch_gain)
+        lost = remember(terms.cache, key, entry)
+        if lost:
+            selection = replace(selection, reason=f"{selection.reason}; not remembered: {lost}")
+    return bound, selection
+
+
+def _again(bundle: Bundle, engines: Sequence[Engine], entry: Entry, terms: Terms) -> BoundVariant | None:
+    """Load what was chosen before; None where that fails now, and has to be chosen anew."""
+    chosen = entry.candidates[entry.chosen]
+    try:
+        engine = next(each for each in engines if each.name == chosen.engine)
+        return activate(bundle, chosen.variant, engine, terms.options, self_test=False)
+    except (EngineError, StopIteration):
+        return None
+
+
+def _chosen_now(
+    bundle: Bundle, engines: Sequence[Engine], wishes: Wishes, terms: Terms
+) -> tuple[BoundVariant, Selection]:
+    found = candidates(bundle.manifest, engines, wishes)
+    by_name = {each.name: each for each in engines}
+    running: dict[int, BoundVariant] = {}
+    try:
+        for at, candidate in enumerate(found):
+            if candidate.rejected:
+                continue
+            if running and not terms.measure:
+                found[at] = replace(candidate, rejected=_BEHIND)
+                continue
+            try:
+                running[at] = _tried(bundle, candidate, by_name[candidate.engine], terms)
+            except (EngineError, SelfTestError) as error:
+                found[at] = replace(candidate, rejected=str(error))
+            else:
+                found[at] = replace(candidate, provider=running[at].session.provider)
+        if not running:
+            raise none_left(bundle.manifest.name, found)
+        chosen, selection = _fastest(bundle, found, running, (wishes, terms))
+        gain = batch_gain(running[chosen], one_item(bundle), terms) if terms.measure else None
+        return running.pop(chosen), replace(selection, batch_gain=gain)
+    finally:
+        for bound in running.values():
+            bound.session.close()
+
+
+def _tried(bundle: Bundle, candidate: Candidate, engine: Engine, terms: Terms) -> BoundVariant:
+    if terms.isolate:
+        measure(bundle.path, candidate.variant, candidate.engine, threads=terms.options.threads, seconds=0.0)
+    options = replace(terms.options, provider=candidate.provider)
+    bound = activate(bundle, candidate.variant, engine, options, self_test=terms.self_test)
+    try:
+        bound.run(one_item(bundle), 1)  # there may be no golden outputs
+    except BaseException:
+        bound.session.close()
+        raise
+    return bound
+
+
+def _fastest(
+    bundle: Bundle, found: list[Candidate], running: dict[int, BoundVariant], how: tuple[Wishes, Terms]
+) -> tuple[int, Selection]:
+    """Return the index of the one that runs, and what to say of it."""
+    wishes, terms = how
+    asked = f" of those that were asked for ({wishes})" if str(wishes) else ""
+    first = next(iter(running))
+    if len(running) == 1:
+        reason = f"the first of the manifest's variants{asked} that runs here"
+        if terms.measure:
+            reason = f"the only one{asked} that runs here"
+        return first, Selection(tuple(found), found[first], reason)
+    inputs = one_item(bundle)
+    times = fastest_of([_run(each, inputs) for each in running.values()], terms.seconds, terms.clock)
+    for at, taken in zip(running, times, strict=True):
+        found[at] = replace(found[at], p50_us=taken)
+    known = {at: taken for at, taken in zip(running, times, strict=True) if taken is not None}
+    if not known:
+        return first, Selection(
+            tuple(found), found[first], f"the first{asked} that runs here: no time to measure"
+        )
+    best = min(known.values())
+    chosen = next(at for at, taken in known.items() if taken <= best * _TIE)
+    for at in running:
+        if at != chosen:
+            found[at] = replace(found[at], rejected=_slower(found[at], found[chosen]))
+    reason = (
+        f"the fastest of {len(known)}{asked} that were measured here, {found[chosen].p50_us:.0f} us a run"
+    )
+    return chosen, Selection(tuple(found), found[chosen], reason)
+
+
+def batch_gain(bound: BoundVariant, one: dict[str, Array], terms: Terms) -> float | None:
+    """Return the time of an item in a batch over that of one alone, or None where the batch is fixed.
+
+    Takes a third of the time for the choice; a model too slow for four items in it is not measured.
+
+    Args:
+        bound: What runs.
+        one: Inputs of one item.
+        terms: Time and clock.
+    """
+    if not bound.free_batch:
+        return None
+    seconds = terms.seconds / 3
+    (alone,) = fastest_of([lambda: bound.run(one, 1)], seconds / 4, terms.clock)
+    if not alone or alone * _BATCH_LEAST > seconds * 1e6 / 2:
+        return None
+    size = min(_BATCH, int(seconds * 1e6 / 2 / alone))
+    many = {name: np.repeat(value, size, axis=0) for name, value in one.items()}
+    single, batch = fastest_of(
+        [lambda: bound.run(one, 1), lambda: bound.run(many, size)], seconds / 2, terms.clock
+    )
+    return batch / size / single if single and batch else None
+
+
+def _slower(candidate: Candidate, chosen: Candidate) -> str:
+    if candidate.p50_us is None or chosen.p50_us is None:
+        return "not measured: the time was up"
+    return (
+        f"{candidate.p50_us:.0f} us a run here, {candidate.p50_us / chosen.p50_us:.2f} times the chosen one's"
+    )
+
+
+def _run(bound: BoundVariant, inputs: dict[str, Array]) -> Callable[[], object]:
+    return lambda: bound.run(inputs, 1)

@@ -1,0 +1,103 @@
+"""Selections that were measured on this device, kept as files.
+
+Invariants:
+* an entry is used only for exactly what it was measured with: bundle, wishes, threads, processor, packages;
+* a file that was cut, changed or copied from another device is as good as none: it is measured again;
+* a folder that cannot be written costs the time of measuring, never an answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeinfer.bundle import canonical_json
+from edgeinfer.host import atomic_file, processor, usable_cpus, versions_of
+from edgeinfer.inference.selection import Candidate, Wishes
+
+# Raised when what is measured, or what is kept of it, changes.
+_FORMAT = 1
+_MOST_FILES = 256
+_PACKAGES = (
+    "edgeinfer", "numpy", "pillow", "ai-edge-litert", "tflite-runtime", "tensorflow", "onnxruntime",
+    "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "onnxruntime-qnn",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A choice that was made.
+
+    Attributes:
+        candidates: All that were considered, with their figures.
+        chosen: Index of the one that runs.
+        reason: Why.
+        batch_gain: Time of an item in a batch over that of one alone, if measured.
+    """
+
+    candidates: tuple[Candidate, ...]
+    chosen: int
+    reason: str
+    batch_gain: float | None = None
+
+
+def key_of(digest: str, engines: list[str], wishes: Wishes, threads: int | None) -> dict[str, Any]:
+    """Return all that a selection depends on; reads what is installed without importing it."""
+    return {
+        "format": _FORMAT,
+        "bundle": digest,
+        "engines": engines,
+        "wishes": asdict(wishes) | {"avoid": list(wishes.avoid)},
+        "threads": threads,
+        "device": [platform.system(), processor(), usable_cpus()],
+        "packages": versions_of(_PACKAGES),
+    }
+
+
+def recall(folder: Path, key: Mapping[str, Any]) -> Entry | None:
+    """Return what was kept for a key, or None where there is nothing or it is damaged."""
+    try:
+        kept = json.loads(_file(folder, key).read_bytes())
+        if kept["key"] != key or kept["sha256"] != _digest(kept["key"], kept["entry"]):
+            return None
+        entry = kept["entry"]
+        candidates = tuple(Candidate(**each) for each in entry["candidates"])
+        return Entry(
+            candidates, range(len(candidates))[entry["chosen"]], entry["reason"], entry["batch_gain"]
+        )
+    except (OSError, ValueError, TypeError, KeyError, IndexError):
+        return None
+
+
+def remember(folder: Path, key: Mapping[str, Any], entry: Entry) -> str | None:
+    """Keep a selection; return why it could not be kept, or None."""
+    plain = asdict(entry) | {"candidates": [asdict(each) for each in entry.candidates]}
+    document = {"key": key, "entry": plain, "sha256": _digest(key, plain)}
+    path = _file(folder, key)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as file:
+            file.write(json.dumps(document, indent=1).encode())
+        _forget_the_oldest(path.parent)
+    except OSError as error:
+        return f"{path.parent} cannot be written ({error.strerror or error})"
+    return None
+
+
+def _file(folder: Path, key: Mapping[str, Any]) -> Path:
+    return folder / "selections" / f"{hashlib.sha256(canonical_json(key)).hexdigest()[:32]}.json"
+
+
+def _digest(key: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps([key, entry], sort_keys=True).encode()).hexdigest()
+
+
+def _forget_the_oldest(folder: Path) -> None:
+    files = sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime)
+    for file in files[:-_MOST_FILES]:
+        file.unlink(missing_ok=True)
