@@ -14,14 +14,16 @@ import numpy as np
 from edgeinfer.bundle import Bundle, Manifest, open_bundle
 from edgeinfer.engines import ENGINE_NAMES, Engine, SessionOptions, engine_named
 from edgeinfer.engines.seam import Array
-from edgeinfer.errors import EngineError, EngineRunError, InputError, SelfTestError
-from edgeinfer.inference.activate import activate
+from edgeinfer.errors import EngineRunError, InputError
 from edgeinfer.inference.answer import Answer
-from edgeinfer.inference.arrays import check_arrays
-from edgeinfer.inference.bound import BoundVariant
+from edgeinfer.inference.arrays import ArrayCheck
+from edgeinfer.inference.choose import Terms, choose
 from edgeinfer.inference.golden import can_preprocess, run_golden_sources
 from edgeinfer.inference.prediction import Detection, LabelScore, Prediction, Timings
-from edgeinfer.inference.selection import Candidate, Selection, Wishes, candidates, none_left
+from edgeinfer.inference.process import cache, checked_threads
+from edgeinfer.inference.selection import Selection, Wishes
+from edgeinfer.inference.served import Served, deadline, in_worker
+from edgeinfer.inference.traffic import Traffic
 from edgeinfer.preprocess import Placement, Preprocessor
 
 if TYPE_CHECKING:
@@ -40,10 +42,6 @@ if TYPE_CHECKING:
     )
 
 
-_MOST_THREADS = 1024
-_NOT_TRIED = "not tried: one before it runs"
-
-
 class Model:
     """A bundle that answers on this machine. Made by `load`; safe to share between threads.
 
@@ -53,11 +51,12 @@ class Model:
         selection: Every variant and engine that was considered, and why one was chosen.
     """
 
-    def __init__(self, bundle: Bundle, bound: BoundVariant, selection: Selection) -> None:
+    def __init__(self, bundle: Bundle, served: Served, selection: Selection) -> None:
         self.manifest: Manifest = bundle.manifest
         self.digest = bundle.digest
         self.selection = selection
-        self._bound = bound
+        self._served = served
+        self._check = ArrayCheck(self.manifest.inputs)
         self._preprocess = {each.name: Preprocessor(each.preprocess) for each in bundle.manifest.inputs}
         self._answer = Answer(bundle.manifest)
         # What does not change from one prediction to the next.
@@ -69,25 +68,32 @@ class Model:
         return self._answer.labels
 
     def __repr__(self) -> str:
-        return f"<Model {self.manifest.name} {self.manifest.version}: {self._bound.variant.id} on {self._runtime}>"
+        return f"<Model {self.manifest.name} {self.manifest.version}: {self._served.variant.id} on {self._runtime}>"
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Array], *, deadline_ms: float | None = None) -> dict[str, Array]:
         """Run the model on preprocessed tensors.
 
         Args:
             inputs: Arrays by input name, of the manifest's dtypes and shapes; the batch is free
                 where the manifest says so.
+            deadline_ms: Milliseconds from now in which the answer must be there. The run then takes place on
+                another thread: an engine cannot be interrupted, and what is late ends by itself.
 
         Returns:
             Arrays by output name, with the same batch.
 
         Raises:
             InputError: A name, dtype or shape differs from the manifest, or a value is not finite.
+            DeadlineError: The time was up.
+            OverloadError: Too many calls stand in line.
             EngineRunError: The engine failed.
         """
-        return self._bound.run(inputs, check_arrays(inputs, self.manifest.inputs))
+        if deadline_ms is None:
+            return self._served.run(inputs, self._check(inputs))
+        until = deadline(deadline_ms)
+        return self._served.run_by(inputs, self._check(inputs), until)
 
-    def predict(self, source: Source) -> Prediction:
+    def predict(self, source: Source, *, deadline_ms: float | None = None) -> Prediction:
         """Answer for one item.
 
         Args:
@@ -96,24 +102,49 @@ class Model:
                 `(samples, rate)`), or a row (a dict by column name, a list in the order of the columns,
                 or either as the path or bytes of JSON). Or the preprocessed tensor, with or without its
                 batch axis, or a dict of preprocessed tensors with their batch axis.
+            deadline_ms: As for `run`, for all of it; preparing the item is not interrupted, and counts.
 
         Raises:
             InputError: It does not fit the model, or is a batch of several items.
             DecodeError: It is damaged, not of its kind, or too large.
+            DeadlineError: The time was up.
+            OverloadError: Too many calls stand in line.
             EngineRunError: The engine failed.
         """
+        until = None if deadline_ms is None else deadline(deadline_ms)
         start = time.perf_counter()
+        inputs, placement = self._prepared(source)
+        prepared = time.perf_counter()
+        outputs = self._served.run(inputs, 1) if until is None else self._served.run_by(inputs, 1, until)
+        return self._prediction(outputs, placement, (start, prepared, time.perf_counter()))
+
+    async def apredict(self, source: Source, *, deadline_ms: float | None = None) -> Prediction:
+        """Answer for one item, without blocking the event loop; as `predict` otherwise.
+
+        A task that is cancelled takes its call out of the line; one whose run has begun leaves the result behind.
+        """
+        until = None if deadline_ms is None else deadline(deadline_ms)
+        start = time.perf_counter()
+        inputs, placement = await in_worker(lambda: self._prepared(source))
+        prepared = time.perf_counter()
+        outputs = await self._served.arun(inputs, 1, until)
+        return self._prediction(outputs, placement, (start, prepared, time.perf_counter()))
+
+    def _prepared(self, source: Source) -> tuple[Mapping[str, Array], Placement | None]:
         inputs, placement = self._prepare(source)
-        count = check_arrays(inputs, self.manifest.inputs)
+        count = self._check(inputs)
         if count != 1:
             raise InputError(
                 "predict takes one item",
                 found=f"a batch of {count}",
                 next_step="hand it to run, or item by item",
             )
-        prepared = time.perf_counter()
-        outputs = self._bound.run(inputs, 1)
-        ran = time.perf_counter()
+        return inputs, placement
+
+    def _prediction(
+        self, outputs: Mapping[str, Array], placement: Placement | None, times: tuple[float, float, float]
+    ) -> Prediction:
+        start, prepared, ran = times
         top, detections = self._say(outputs, placement)
         end = time.perf_counter()
         return Prediction(
@@ -124,7 +155,7 @@ class Model:
             outputs=outputs,
             source="device",
             reason=self.selection.reason,
-            variant=self._bound.variant.id,
+            variant=self._served.variant.id,
             engine=self._runtime,
             bundle=self.digest,
             latency_ms=(end - start) * 1e3,
@@ -180,12 +211,12 @@ class Model:
             return self._answer.top(outputs[self._answer.name][0]), None
         except EngineRunError as error:
             raise EngineRunError(
-                f"variant {self._bound.variant.id}: {error.what}", next_step=error.next_step
+                f"variant {self._served.variant.id}: {error.what}", next_step=error.next_step
             ) from None
 
     def close(self) -> None:
         """Free the model's memory; it cannot answer any more."""
-        self._bound.session.close()
+        self._served.close()
 
     def __enter__(self) -> Model:
         return self
@@ -196,26 +227,38 @@ class Model:
         self.close()
 
 
-def load(
+def load(  # noqa: PLR0913 - each is a choice that a caller may want to make alone
     path: str | os.PathLike[str],
     *,
     engine: str | Engine | None = None,
     variant: str | None = None,
     precision: str | None = None,
+    wishes: Wishes | None = None,
     threads: int = 1,
+    measure: bool | None = None,
+    traffic: Traffic | None = None,
+    isolate: bool = False,
     self_test: bool = True,
 ) -> Model:
     """Open a bundle and return the model that runs here.
 
-    Variants are tried in the manifest's order. One that no installed engine runs, that an engine
-    refuses, or whose golden outputs are not reproduced here, is passed over; `Model.selection` says why.
+    On the first load on a device every variant is loaded on every engine that is installed, held against its golden
+    outputs, and timed in turns for a third of a second; the fastest answers. What was found is kept in the
+    cache folder and used again while bundle, device, packages and wishes are the same. `Model.selection` says what was
+    considered and why.
 
     Args:
         path: A `.eib` file or a bundle folder.
         engine: Insist on an engine, by name or as an object with the Engine protocol.
         variant: Insist on a variant, by id.
         precision: Insist on a precision, for example `int8`.
-        threads: Threads one call may use. One is fastest for small models.
+        wishes: Further ones: provider, memory, what to avoid.
+        threads: Threads one run may use. One is fastest for small models.
+        measure: Take the fastest; otherwise the first in the manifest's order that runs here. Left open, engines
+            of the caller's own are not measured.
+        traffic: How many calls at once are taken.
+        isolate: Load and run each variant in a child process first: a file that crashes an engine is
+            rejected, and does not end this process.
         self_test: Run the golden inputs first. Without it a broken engine goes unnoticed.
 
     Raises:
@@ -224,45 +267,30 @@ def load(
         EngineUnavailable: The engine asked for is unknown or not installed.
         SelfTestError: The preprocessing gives other values here than where the bundle was made.
     """
-    if not isinstance(threads, int) or not 1 <= threads <= _MOST_THREADS:
-        raise InputError("threads", found=threads, expected=f"a whole number of 1 to {_MOST_THREADS}")
+    options = SessionOptions(checked_threads(threads))
     engines = _engines(engine)
+    own = engine is not None and not isinstance(engine, str)
     if engine is not None:
         engines[0].info()
+    wished = wishes or Wishes()
+    wished = replace(wished, variant=variant or wished.variant, precision=precision or wished.precision)
+    terms = Terms(
+        options,
+        self_test=self_test,
+        measure=not own if measure is None else measure,
+        isolate=isolate,
+        cache=None if own else cache(),
+    )
     with open_bundle(path) as bundle:
-        if self_test and can_preprocess(bundle):
-            run_golden_sources(bundle)
-        wishes = Wishes(variant, precision)
-        found = candidates(bundle.manifest, engines, wishes)
-        return _first_that_runs(
-            bundle, engines, (wishes, found), SessionOptions(threads), self_test=self_test
-        )
-
-
-def _first_that_runs(
-    bundle: Bundle,
-    engines: list[Engine],
-    wished: tuple[Wishes, list[Candidate]],
-    options: SessionOptions,
-    *,
-    self_test: bool,
-) -> Model:
-    wishes, found = wished
-    for at, candidate in enumerate(found):
-        if candidate.rejected:
-            continue
-        engine = next(each for each in engines if each.name == candidate.engine)
+        bound, selection = choose(bundle, engines, wished, terms)
         try:
-            bound = activate(bundle, candidate.variant, engine, options, self_test=self_test)
-        except (EngineError, SelfTestError) as error:
-            found[at] = replace(candidate, rejected=str(error))
-        else:
-            asked = f" of those that were asked for ({wishes})" if str(wishes) else ""
-            reason = f"the first of the manifest's variants{asked} that runs here"
-            tried = found[: at + 1]
-            later = [replace(each, rejected=each.rejected or _NOT_TRIED) for each in found[at + 1 :]]
-            return Model(bundle, bound, Selection((*tried, *later), candidate, reason))
-    raise none_left(bundle.manifest.name, found)
+            if self_test and not selection.cached and can_preprocess(bundle):
+                run_golden_sources(bundle)
+            served = Served(bound, bundle.manifest, selection, (options.threads, traffic or Traffic()))
+        except BaseException:
+            bound.session.close()
+            raise
+        return Model(bundle, served, selection)
 
 
 def _engines(engine: str | Engine | None) -> list[Engine]:
