@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from edgeinfer.engines.onnx_binding import OneItem, shapes_of_one
 from edgeinfer.engines.seam import Array, EngineInfo, Session, SessionOptions, TensorInfo
 from edgeinfer.errors import EngineRunError, EngineUnavailable, ModelLoadError
 
@@ -86,20 +87,41 @@ class _OnnxSession:
         self.inputs = _tensors(session.get_inputs())
         self.outputs = _tensors(session.get_outputs())
         self._names = [output.name for output in self.outputs]
+        shapes = shapes_of_one(self.inputs, self.outputs) if provider == _CPU else None
+        self._one = {each.name: shapes[each.name][0] for each in self.inputs} if shapes else None
+        self._free = [OneItem(session, shapes)] if shapes else []
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        if self._session is None:
+        session = self._session
+        if session is None:
             raise EngineRunError("the model is closed", next_step="load it again")
         try:
-            values = self._session.run(self._names, inputs, self._quiet)
+            if self._one is not None:
+                for name, shape in self._one.items():
+                    if inputs[name].shape != shape:
+                        break
+                else:
+                    return self._run_one(inputs)
+            values = session.run(self._names, inputs, self._quiet)
         except Exception as error:  # as in load
             raise EngineRunError(
                 f"onnxruntime failed ({error})", next_step="run `edgeinfer verify`"
             ) from error
         return dict(zip(self._names, values, strict=True))
 
+    def _run_one(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        try:
+            bound = self._free.pop()
+        except IndexError:  # another call is in it
+            return dict(zip(self._names, self._session.run(self._names, inputs, self._quiet), strict=True))
+        try:
+            return bound.run(inputs)
+        finally:
+            self._free.append(bound)
+
     def close(self) -> None:
         self._session = None
+        self._free.clear()
 
 
 def _tensors(values: list[Any]) -> tuple[TensorInfo, ...]:

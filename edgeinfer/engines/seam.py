@@ -76,7 +76,7 @@ class Session(Protocol):
         """Run once.
 
         Args:
-            inputs: Contiguous arrays by the file's own tensor names, of its types and shapes.
+            inputs: Arrays, of any strides, by the file's own tensor names, of its types and shapes.
 
         Returns:
             Arrays by the file's own tensor names, which the caller may keep.

@@ -1,5 +1,6 @@
 """This machine: its files, processors and memory."""
 
+from edgeinfer.host.affinity import allowed_processors, keep_on, processor_in_use
 from edgeinfer.host.caches import cache_folder
 from edgeinfer.host.cgroup import GroupLimits, group_limits
 from edgeinfer.host.cpus import processor, usable_cpus
@@ -14,13 +15,16 @@ __all__ = [
     "FileLock",
     "GroupLimits",
     "Thermal",
+    "allowed_processors",
     "atomic_directory",
     "atomic_file",
     "cache_folder",
     "group_limits",
+    "keep_on",
     "output_to",
     "packages_of",
     "processor",
+    "processor_in_use",
     "resident_bytes",
     "thermal",
     "usable_cpus",

@@ -18,10 +18,10 @@ def joined(calls: Sequence[tuple[Mapping[str, Array], int]]) -> tuple[Mapping[st
     return together, sum(count for _, count in calls)
 
 
-def parted(outputs: Mapping[str, Array], counts: Sequence[int]) -> list[dict[str, Array]]:
+def parted(outputs: dict[str, Array], counts: Sequence[int]) -> list[dict[str, Array]]:
     """Return each call's own tensors: copies, so that one that is kept does not keep the others'."""
     if len(counts) == 1:
-        return [dict(outputs)]
+        return [outputs]
     parts, start = [], 0
     for count in counts:
         parts.append({name: value[start : start + count].copy() for name, value in outputs.items()})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 import numpy as np
@@ -11,6 +11,7 @@ from edgeinfer.bundle import Binding, Manifest, Variant
 from edgeinfer.engines import Session, TensorInfo
 from edgeinfer.engines.seam import Array
 from edgeinfer.errors import EngineError, EngineRunError, ModelLoadError
+from edgeinfer.inference.lane import Run
 from edgeinfer.preprocess import dequantize, quantize
 
 
@@ -28,20 +29,46 @@ class BoundVariant:
         # What does not change from call to call is worked out once.
         self._feeds = [(name, each.tensor, _feed(each)) for name, each in variant.inputs.items()]
         self._takes = [
-            (
-                name,
-                variant.outputs[name].tensor,
-                _take(variant.outputs[name]),
-                output.shape[1:],
-                len(output.shape),
-            )
-            for name, output in ((output.name, output) for output in manifest.outputs)
+            (each.name, (out := variant.outputs[each.name]).tensor, _take(out), (1, *each.shape[1:]))
+            for each in manifest.outputs
         ]
 
     @property
     def free_batch(self) -> bool:
         """Whether the file takes batches of any size."""
         return self._batch is None
+
+    def runner(self) -> Run:
+        """Return what runs as `run` does, as fast as this variant allows."""
+        if len(self._feeds) != 1 or len(self._takes) != 1 or self._batch is not None:
+            return self.run
+        ((name, tensor, feed),) = self._feeds
+        ((output, taken, take, one),) = self._takes
+        if take is not None:
+            return self.run
+        session_run, shape = self.session.run, tuple(one)
+        same_bytes = _same_bytes(self.variant.inputs[name])
+
+        def run(inputs: Mapping[str, Array], count: int) -> dict[str, Array]:
+            value = inputs[name]
+            if same_bytes is not None:
+                value = value.reshape(same_bytes)
+            elif feed is not None:
+                value = feed(value)
+            try:
+                given = session_run({tensor: value})
+            except EngineError:
+                raise
+            except Exception as error:  # an engine of the caller's own may raise anything
+                raise self._failed(error) from error
+            answer = given.get(taken)
+            if answer is None or (
+                answer.shape != shape if count == 1 else answer.shape != (count, *shape[1:])
+            ):
+                self._complain(output, answer, (count, *shape[1:]))
+            return {output: answer}
+
+        return run
 
     def run(self, inputs: Mapping[str, Array], count: int) -> dict[str, Array]:
         """Run a batch.
@@ -57,35 +84,40 @@ class BoundVariant:
         Raises:
             EngineRunError: The engine failed, or gave tensors that the manifest does not declare.
         """
-        fed = {tensor: feed(inputs[name]) for name, tensor, feed in self._feeds}
+        fed = {}
+        for name, tensor, feed in self._feeds:
+            fed[tensor] = inputs[name] if feed is None else feed(inputs[name])
         if self._batch is None or self._batch == count:
-            return self._run_once(fed, count)
+            return self._checked(self._run_session(fed), count)
         parts = []
         for start in range(0, count, self._batch):
             part = {
                 name: _padded(value[start : start + self._batch], self._batch) for name, value in fed.items()
             }
-            parts.append(self._run_once(part, self._batch))
+            parts.append(self._checked(self._run_session(part), self._batch))
         return {name: np.concatenate([part[name] for part in parts])[:count] for name in self._outputs}
 
-    def _run_once(self, fed: Mapping[str, Array], count: int) -> dict[str, Array]:
+    def _run_session(self, fed: Mapping[str, Array]) -> dict[str, Array]:
         try:
-            given = self.session.run(fed)
+            return self.session.run(fed)
         except EngineError:
             raise
         except Exception as error:  # an engine of the caller's own may raise anything
-            raise EngineRunError(f"variant {self.variant.id} failed ({error!r})") from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> EngineRunError:
+        return EngineRunError(f"variant {self.variant.id} failed ({error!r})")
+
+    def _checked(self, given: Mapping[str, Array], count: int) -> dict[str, Array]:
+        """Return the manifest's tensors of the engine's."""
         outputs = {}
-        for name, tensor, take, tail, axes in self._takes:
+        for name, tensor, take, one in self._takes:
             value = given.get(tensor)
-            if value is not None and value.ndim == axes:
-                if take is not None:
-                    value = take(value)
-                shape = value.shape
-                if shape[0] == count and shape[1:] == tail:
-                    outputs[name] = value
-                    continue
-            self._complain(name, value, (count, *tail))
+            if take is not None and value is not None and value.ndim == len(one):
+                value = take(value)
+            if value is None or value.shape != (one if count == 1 else (count, *one[1:])):
+                self._complain(name, value, (count, *one[1:]))
+            outputs[name] = value
         return outputs
 
     def _complain(self, name: str, value: Array | None, expected: tuple[int | str, ...]) -> NoReturn:
@@ -102,8 +134,8 @@ def _padded(part: Array, batch: int) -> Array:
     return np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
 
 
-def _feed(binding: Binding) -> Callable[[Array], Array]:
-    """Return what makes the engine's tensor of the manifest's."""
+def _feed(binding: Binding) -> Callable[[Array], Array] | None:
+    """Return what makes the engine's tensor of the manifest's, or None where they are the same."""
     permute, quantization, dtype = binding.permute, binding.quantization, binding.dtype
     if quantization is not None:
 
@@ -114,24 +146,29 @@ def _feed(binding: Binding) -> Callable[[Array], Array]:
 
         return quantized
     if permute is None:
-        return _contiguous
-    tail = [length for length in binding.shape[1:] if isinstance(length, int)]
-    all_known = len(tail) == len(permute) - 1
-    if permute[0] == 0 and all_known and _moves_ones_alone(permute, tail):
-        shape = (-1, *tail)
-        # An axis of length 1 has no order: the same bytes under another shape.
-        return lambda value: _contiguous(value).reshape(shape)
+        return None
+    same_bytes = _same_bytes(binding)
+    if same_bytes is not None:
+        return lambda value: value.reshape(same_bytes)
     return lambda value: np.ascontiguousarray(value.transpose(permute))
 
 
-def _contiguous(value: Array) -> Array:
-    return value if value.flags.c_contiguous else np.ascontiguousarray(value)
+def _same_bytes(binding: Binding) -> tuple[int, ...] | None:
+    """Return the engine's shape where its tensor is the manifest's under another shape, or None.
 
-
-def _moves_ones_alone(permute: Sequence[int], tail: Sequence[int]) -> bool:
-    """Whether the axes that are longer than 1 keep their order; `tail` is the engine's shape without the batch."""
+    An axis of length 1 has no order: where only such axes move, the bytes stay where they are.
+    """
+    permute = binding.permute
+    tail = [length for length in binding.shape[1:] if isinstance(length, int)]
+    if (
+        permute is None
+        or binding.quantization is not None
+        or permute[0] != 0
+        or len(tail) != len(permute) - 1
+    ):
+        return None
     longer = [axis for axis, length in zip(permute[1:], tail, strict=True) if length != 1]
-    return longer == sorted(longer)
+    return (-1, *tail) if longer == sorted(longer) else None
 
 
 def _take(binding: Binding) -> Callable[[Array], Array] | None:

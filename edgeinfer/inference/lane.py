@@ -19,6 +19,9 @@ Tensors = Mapping[str, "Array"]
 Run = Callable[[Tensors, int], dict[str, "Array"]]
 
 
+_NOT_YET = 2**62
+
+
 class State(Enum):
     """Where a call is."""
 
@@ -55,6 +58,7 @@ class Lane:
     # The rest is the scheduler's.
     waiting: deque[Ticket] = field(default_factory=deque)
     in_line: int = 0
+    last_ns: int = _NOT_YET
     gathering: Ticket | None = None
     company: bool = False
 
@@ -64,7 +68,7 @@ class Ticket:
 
     __slots__ = (
         "arrived_ns", "batch", "count", "detached", "done", "error", "full", "inputs", "items", "lane",
-        "outputs", "signal", "state", "threads",
+        "outputs", "processor", "signal", "state", "threads",
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +85,9 @@ class Ticket:
         self.items = count
         self.threads = 0
         self.full: threading.Lock | None = None
+        self.processor: int | None = (
+            None  # where its caller waits for it, if it does and is not busy otherwise
+        )
         self.outputs: dict[str, Array] | None = None
         self.error: Exception | None = None
 

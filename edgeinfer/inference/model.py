@@ -16,7 +16,7 @@ from edgeinfer.engines import ENGINE_NAMES, Engine, SessionOptions, engine_named
 from edgeinfer.engines.seam import Array
 from edgeinfer.errors import EngineRunError, InputError
 from edgeinfer.inference.answer import Answer
-from edgeinfer.inference.arrays import ArrayCheck
+from edgeinfer.inference.arrays import array_check
 from edgeinfer.inference.choose import Terms, choose
 from edgeinfer.inference.golden import can_preprocess, run_golden_sources
 from edgeinfer.inference.prediction import Detection, LabelScore, Prediction, Timings
@@ -56,7 +56,8 @@ class Model:
         self.digest = bundle.digest
         self.selection = selection
         self._served = served
-        self._check = ArrayCheck(self.manifest.inputs)
+        self._run = served.run
+        self._check = array_check(self.manifest.inputs)
         self._preprocess = {each.name: Preprocessor(each.preprocess) for each in bundle.manifest.inputs}
         self._answer = Answer(bundle.manifest)
         # What does not change from one prediction to the next.
@@ -89,7 +90,7 @@ class Model:
             EngineRunError: The engine failed.
         """
         if deadline_ms is None:
-            return self._served.run(inputs, self._check(inputs))
+            return self._run(inputs, self._check(inputs))
         until = deadline(deadline_ms)
         return self._served.run_by(inputs, self._check(inputs), until)
 
@@ -115,7 +116,7 @@ class Model:
         start = time.perf_counter()
         inputs, placement = self._prepared(source)
         prepared = time.perf_counter()
-        outputs = self._served.run(inputs, 1) if until is None else self._served.run_by(inputs, 1, until)
+        outputs = self._run(inputs, 1) if until is None else self._served.run_by(inputs, 1, until)
         return self._prediction(outputs, placement, (start, prepared, time.perf_counter()))
 
     async def apredict(self, source: Source, *, deadline_ms: float | None = None) -> Prediction:

@@ -14,7 +14,7 @@ from edgeinfer.bundle import Manifest, Variant
 from edgeinfer.engines.seam import Array
 from edgeinfer.errors import DeadlineError, InputError
 from edgeinfer.inference.bound import BoundVariant
-from edgeinfer.inference.lane import Lane, Ticket
+from edgeinfer.inference.lane import Lane, Run, Ticket
 from edgeinfer.inference.process import of_this_process, scheduler
 from edgeinfer.inference.scheduler import late
 from edgeinfer.inference.selection import Selection
@@ -27,7 +27,12 @@ _WORTH_IT = 0.75
 
 
 class Served:
-    """Runs one variant, now, by a deadline, or for an event loop."""
+    """Runs one variant, now, by a deadline, or for an event loop.
+
+    Attributes:
+        run: Runs tensors with a number of items on this thread, when it is its turn; raises OverloadError where too
+            many calls stand in line, EngineRunError where the engine fails.
+    """
 
     def __init__(
         self, bound: BoundVariant, manifest: Manifest, selection: Selection, how: tuple[int, Traffic]
@@ -38,7 +43,7 @@ class Served:
         self._bound = bound
         self._scheduler = scheduler()
         self._lane = Lane(
-            bound.run,
+            bound.runner(),
             threads=threads,
             max_batch=traffic.max_batch if pays else 1,
             max_delay_ns=int(traffic.max_delay_ms * 1e6),
@@ -46,16 +51,7 @@ class Served:
             name=f"{manifest.name} {bound.variant.id}",
         )
         of_this_process(self._lane)
-        self._call = self._scheduler.call
-
-    def run(self, inputs: Mapping[str, Array], count: int) -> dict[str, Array]:
-        """Run on this thread, when it is its turn.
-
-        Raises:
-            OverloadError: Too many calls stand in line.
-            EngineRunError: The engine failed.
-        """
-        return self._call(self._lane, inputs, count)
+        self.run: Run = self._scheduler.caller(self._lane)
 
     def run_by(self, inputs: Mapping[str, Array], count: int, until_ns: int) -> dict[str, Array]:
         """Run on another thread, and wait for it until a time of `perf_counter_ns`.

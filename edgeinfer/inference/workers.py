@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from edgeinfer.errors import EngineRunError
+from edgeinfer.host import allowed_processors, keep_on
 
 _IDLE_S = 10.0
 _EXIT_S = 5.0
@@ -49,8 +50,13 @@ class Workers:
         self._jobs.clear()
         self._threads = 0
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job, processor: int | None = None) -> None:
         """Run a job on one of the threads; it must handle its own errors.
+
+        Args:
+            job: What to do.
+            processor: Number of the logical processor to do it on, where a thread is idle; None leaves that to the
+                system.
 
         Raises:
             EngineRunError: The interpreter is shutting down.
@@ -61,6 +67,7 @@ class Workers:
             if self._idle:
                 worker = self._idle.pop()
                 worker.job = job
+                worker.move_to(processor)
                 worker.wake.release()
                 return
             if self._threads >= self._limit:
@@ -117,7 +124,15 @@ class _Worker(threading.Thread):
         self.job: Job | None = job
         self.wake = threading.Lock()
         self.wake.acquire()
+        self._processor: int | None = None
         self.alive.add(self)
+
+    def move_to(self, processor: int | None) -> None:
+        """Bind the thread to a processor, or to those of the process again."""
+        if processor == self._processor or self.native_id is None:
+            return
+        keep_on(allowed_processors(os.getpid()) if processor is None else (processor,), self.native_id)
+        self._processor = processor
 
     def run(self) -> None:
         job = self.job

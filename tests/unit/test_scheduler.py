@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from edgeinfer.errors import DeadlineError, EngineRunError, OverloadError
+from edgeinfer.host import allowed_processors
 from edgeinfer.inference.lane import Lane
 from edgeinfer.inference.scheduler import Scheduler
 
@@ -76,7 +78,7 @@ def test_a_lone_call_runs_on_the_thread_of_its_caller():
         seen.append((threading.current_thread(), count))
         return {"y": inputs["x"] * 2}
 
-    assert value_of(Scheduler(1).call(Lane(run), item(3), 1)) == 6
+    assert value_of(Scheduler(1).caller(Lane(run))(item(3), 1)) == 6
     assert seen == [(threading.current_thread(), 1)]
 
 
@@ -87,7 +89,7 @@ def test_no_more_threads_are_busy_than_the_budget_has(threads):
     scheduler, lanes = Scheduler(threads), [Lane(held), Lane(held)]
 
     def call(at: int) -> float:
-        return value_of(scheduler.call(lanes[at % 2], item(at), 1))
+        return value_of(scheduler.caller(lanes[at % 2])(item(at), 1))
 
     with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(call, range(200))) == [2 * at for at in range(200)]
@@ -110,7 +112,7 @@ def test_a_run_that_keeps_two_threads_busy_waits_for_two_and_for_all_where_there
     small.wait(2)
     large.wait(1)
     assert value_of(behind.answer()) == 6
-    assert value_of(Scheduler(1).call(Lane(two, threads=8), item(4), 1)) == 8
+    assert value_of(Scheduler(1).caller(Lane(two, threads=8))(item(4), 1)) == 8
 
 
 def test_calls_start_in_the_order_in_which_they_came():
@@ -180,7 +182,7 @@ def test_a_deadline_that_passes_in_line_takes_the_call_out_of_it():
     assert lane.in_line == 0
     held.go.set()
     line.wait(1)
-    assert value_of(scheduler.call(lane, item(3), 1)) == 6
+    assert value_of(scheduler.caller(lane)(item(3), 1)) == 6
     assert held.batches == [[1], [3]]
 
 
@@ -190,7 +192,7 @@ def test_a_deadline_that_passes_during_the_run_leaves_the_result_behind():
     with pytest.raises(DeadlineError):
         scheduler.call_by(lane, item(1), 1, time.perf_counter_ns() + 5_000_000)
     held.go.set()
-    assert value_of(scheduler.call(lane, item(2), 1)) == 4
+    assert value_of(scheduler.caller(lane)(item(2), 1)) == 4
     assert value_of(scheduler.call_by(lane, item(3), 1, time.perf_counter_ns() + 10**10)) == 6
 
 
@@ -236,7 +238,7 @@ def test_those_that_ride_with_an_interrupted_leader_get_their_answers():
 
     def call() -> None:
         try:
-            scheduler.call(lane, item(2), 1)
+            scheduler.caller(lane)(item(2), 1)
         except KeyboardInterrupt as error:
             outcome.append(error)
 
@@ -251,7 +253,7 @@ def test_those_that_ride_with_an_interrupted_leader_get_their_answers():
     leader.join(PATIENCE_S)
     assert [type(each) for each in outcome] == [KeyboardInterrupt]
     assert [value_of(each.answer()) for each in line.tickets] == [2, 6, 8]
-    assert value_of(scheduler.call(lane, item(5), 1)) == 10
+    assert value_of(scheduler.caller(lane)(item(5), 1)) == 10
 
 
 def test_a_batch_waits_for_company_when_the_one_before_had_some_and_lone_calls_do_not():
@@ -259,8 +261,8 @@ def test_a_batch_waits_for_company_when_the_one_before_had_some_and_lone_calls_d
     held.go.set()
     hour_ns = 3600 * 10**9
     scheduler, lane = Scheduler(1), Lane(held, max_batch=2, max_delay_ns=hour_ns)
-    assert value_of(scheduler.call(lane, item(0), 1)) == 0
-    assert value_of(scheduler.call(lane, item(1), 1)) == 2
+    assert value_of(scheduler.caller(lane)(item(0), 1)) == 0
+    assert value_of(scheduler.caller(lane)(item(1), 1)) == 2
     held.go.clear()
     line = Line(scheduler, lane)
     for value in (2, 3, 4):
@@ -290,7 +292,7 @@ def test_a_larger_budget_lets_those_in_line_start():
     line.wait(3)
     scheduler.resize(1)
     assert scheduler.threads == 1
-    assert value_of(scheduler.call(line.lane, item(4), 1)) == 8
+    assert value_of(scheduler.caller(line.lane)(item(4), 1)) == 8
 
 
 def test_delays_in_line_are_told_and_runs_are_counted():
@@ -303,6 +305,31 @@ def test_delays_in_line_are_told_and_runs_are_counted():
     line.wait(2)
     assert len(told) == 2
     assert told[1] > 0
-    assert value_of(line.scheduler.call(lane, item(3), 1)) == 6
+    assert value_of(line.scheduler.caller(lane)(item(3), 1)) == 6
     assert told[2] == 0, "it ran at once"
     assert lane.durations.count == 3
+
+
+def test_no_other_thread_can_come_between_the_look_at_free_threads_and_their_taking():
+    (call,) = [each for each in Scheduler.caller.__code__.co_consts if getattr(each, "co_name", "") == "call"]
+    code = list(dis.get_instructions(call))
+    looks = [at for at, each in enumerate(code) if (each.opname, each.argval) == ("LOAD_ATTR", "_free")]
+    noted = [
+        at for at, each in enumerate(code) if each.opname.startswith("STORE_") and each.argval == "taken"
+    ]
+    assert looks
+    assert noted[0] < looks[0] < noted[1]
+    between = {each.opname for each in code[looks[0] : noted[1]]}
+    # Where CPython looks for other threads and signals: calls, jumps back, entries of functions and generators.
+    assert not [name for name in between if name.startswith(("CALL", "JUMP_BACK", "RESUME", "YIELD", "SEND"))]
+
+
+@pytest.mark.skipif(
+    not hasattr(__import__("os"), "sched_setaffinity"), reason="only Linux lets threads be placed"
+)
+def test_a_caller_with_a_deadline_may_run_anywhere_again_afterwards():
+    scheduler, lane = Scheduler(2), Lane(lambda inputs, _: {"y": inputs["x"]})
+    before = allowed_processors()
+    for _ in range(3):  # the first run tells that the next ones are short
+        scheduler.call_by(lane, item(1), 1, time.perf_counter_ns() + 10**10)
+    assert allowed_processors() == before
