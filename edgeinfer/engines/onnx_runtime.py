@@ -8,6 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from edgeinfer.engines.onnx_binding import OneItem, shapes_of_one
 from edgeinfer.engines.seam import Array, EngineInfo, Session, SessionOptions, TensorInfo
 from edgeinfer.errors import EngineRunError, EngineUnavailable, ModelLoadError
@@ -88,7 +90,9 @@ class _OnnxSession:
         self.outputs = _tensors(session.get_outputs())
         self._names = [output.name for output in self.outputs]
         shapes = shapes_of_one(self.inputs, self.outputs) if provider == _CPU else None
-        self._one = {each.name: shapes[each.name][0] for each in self.inputs} if shapes else None
+        self._one = {
+            each.name: (shapes[each.name][0], np.dtype(each.dtype)) for each in self.inputs if shapes
+        }
         self._free = [OneItem(session, shapes)] if shapes else []
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -96,18 +100,22 @@ class _OnnxSession:
         if session is None:
             raise EngineRunError("the model is closed", next_step="load it again")
         try:
-            if self._one is not None:
-                for name, shape in self._one.items():
-                    if inputs[name].shape != shape:
-                        break
-                else:
-                    return self._run_one(inputs)
+            if self._fits(inputs):
+                return self._run_one(inputs)
             values = session.run(self._names, inputs, self._quiet)
         except Exception as error:  # as in load
             raise EngineRunError(
                 f"onnxruntime failed ({error})", next_step="run `edgeinfer verify`"
             ) from error
         return dict(zip(self._names, values, strict=True))
+
+    def _fits(self, inputs: Mapping[str, Array]) -> bool:
+        """Whether they are those that memory is bound for."""
+        for name, (shape, dtype) in self._one.items():
+            value = inputs.get(name)
+            if value is None or value.shape != shape or value.dtype != dtype:
+                return False
+        return bool(self._one)
 
     def _run_one(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         try:
