@@ -74,7 +74,7 @@ def _settings(recipe: Recipe) -> object:
 def _view_settings(recipe: Recipe) -> dict[str, object]:
     teacher, student = recipe.teacher, recipe.student
     return {
-        "input": encode(recipe.input),
+        "input": encode(recipe.input.of_items()),
         "augment": encode(recipe.augment),
         "blend": [student.mixup, student.cutmix],
         "mirror": teacher.mirror,

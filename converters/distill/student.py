@@ -80,7 +80,7 @@ def distilled(
 def _settings(recipe: Recipe) -> object:
     network = recipe.student.network
     settings = {
-        "input": encode(recipe.input),
+        "input": encode(recipe.input.of_items()),
         "student": encode(recipe.student),
         "precision": in_key(recipe.student.training.precision),
         "augment": encode(recipe.augment),

@@ -105,7 +105,7 @@ def _settings(recipe: Recipe) -> object:
     if teacher.training is not None:
         own["training"]["precision"] = in_key(teacher.training.precision)
     return {
-        "input": encode(recipe.input),
+        "input": encode(recipe.input.of_items()),
         "teacher": own,
         "files": files,
         "augment": varied,

@@ -100,6 +100,7 @@ def _run(context: Context) -> None:
         drift=profile.drift,
         confusion=_confusion(profile, blobs),
         cascade=profile.cascade,
+        budgets=recipe.budgets,
         lineage=_lineage(recipe, record, load_teacher_record(context.needs[RECORD]).sha256),
         documents={
             "model-card.md": Document(blobs.add(context.give("model-card.md")), "text/markdown"),

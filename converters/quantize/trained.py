@@ -113,7 +113,7 @@ def _settings(recipe: Recipe) -> object:
     if recipe.quantize.qat is None:
         return {}
     return {
-        "input": encode(recipe.input),
+        "input": encode(recipe.input.of_items()),
         "student": encode(recipe.student),
         "augment": encode(recipe.augment),
         "qat": encode(recipe.quantize.qat),

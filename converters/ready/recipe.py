@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from edgeinfer.bundle import PriorLevel, canonical_json, encode
+from edgeinfer.bundle import Budgets, PriorLevel, canonical_json, encode
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class ReadyInput:
         mean: One value a channel, of scaled pixels; 0 by default.
         std: One value a channel; 1 by default.
         max_pixels: Largest picture that will be decoded.
+        jpeg_oversampling: Pixels that scaled decoding of a JPEG leaves for each one of the resized picture, across
+            and down; by default a JPEG is decoded whole.
     """
 
     color: Literal["RGB", "L"]
@@ -51,6 +53,7 @@ class ReadyInput:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     max_pixels: int = 50_000_000
+    jpeg_oversampling: int | None = None
 
     @property
     def channels(self) -> int:
@@ -162,6 +165,7 @@ class ReadyRecipe:
         detections: For `answer = "detections"`.
         quantize: Static int8; without it files stay as they are.
         runtimes: What the bundle must run on.
+        budgets: What the model may cost on a device.
         task: What it does; by default it follows from the answer.
         seed: Of the choice of calibration items.
         folder: Where relative paths start; set when a recipe is loaded, no part of the digest.
@@ -178,6 +182,7 @@ class ReadyRecipe:
     detections: Detections | None = None
     quantize: ReadyQuantize | None = None
     runtimes: Runtimes = field(default_factory=Runtimes)
+    budgets: Budgets | None = None
     task: str | None = None
     seed: int = 0
     folder: str = "."

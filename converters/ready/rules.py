@@ -10,7 +10,7 @@ from pathlib import Path
 from converters.ready.recipe import Detections, ReadyInput, ReadyQuantize, ReadyRecipe
 from converters.recipe import read_table
 from converters.recipe.require import require
-from edgeinfer.bundle import MAX_PIXELS, NAME_PATTERN, Dialect, decode
+from edgeinfer.bundle import MAX_OVERSAMPLING, MAX_PIXELS, NAME_PATTERN, Dialect, decode
 from edgeinfer.errors import RecipeError
 
 DIALECT = Dialect(RecipeError, forbid_unknown=True, next_step="see docs/ready-models.md")
@@ -89,6 +89,9 @@ def _check_input(given: ReadyInput) -> None:
     good = given.crop == 1 or given.resize != "letterbox"
     _require(good, "input.crop", "letterbox", "squash or fit-crop, where the centre is cropped")
     _require(0 < given.max_pixels <= MAX_PIXELS, "input.max_pixels", given.max_pixels, f"1 to {MAX_PIXELS}")
+    wanted = given.jpeg_oversampling
+    good = wanted is None or 1 <= wanted <= MAX_OVERSAMPLING
+    _require(good, "input.jpeg_oversampling", wanted, f"1 to {MAX_OVERSAMPLING}")
     for name, side in (("height", given.height), ("width", given.width)):
         good = side is None or 0 < side <= _LONGEST_SIDE
         _require(good, f"input.{name}", side, f"1 to {_LONGEST_SIDE}")

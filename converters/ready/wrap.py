@@ -138,7 +138,7 @@ def preprocessing(
     cropped = given.crop < 1
     outer = (round(height / given.crop), round(width / given.crop)) if cropped else (height, width)
     steps: list[PreprocessStep] = [
-        Decode(given.color, given.max_pixels),
+        Decode(given.color, given.max_pixels, jpeg_oversampling=given.jpeg_oversampling),
         Resize(*outer, given.resize, given.filter),
     ]
     if cropped:
@@ -207,6 +207,7 @@ def manifest(recipe: ReadyRecipe, made: Contract, variants: Sequence[Variant]) -
         inputs=(made.input,),
         outputs=made.outputs,
         variants=tuple(variants),
+        budgets=recipe.budgets,
     )
 
 

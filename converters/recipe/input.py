@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from edgeinfer.bundle import (
@@ -33,6 +33,8 @@ class ImageInput:
         mean: One value a channel, of pixels scaled to 0..1.
         std: One value a channel.
         max_pixels: Largest picture that will be decoded.
+        jpeg_oversampling: Pixels that scaled decoding of a JPEG leaves for each one of the input, across and down;
+            by default a JPEG is decoded whole.
     """
 
     height: int
@@ -43,6 +45,7 @@ class ImageInput:
     resize: Literal["squash", "fit-crop", "letterbox"] = "squash"
     filter: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] = "bilinear"
     max_pixels: int = 50_000_000
+    jpeg_oversampling: int | None = None
     kind: Literal["image"] = "image"
 
     @property
@@ -55,10 +58,14 @@ class ImageInput:
         """Axes of one preprocessed item, `(C, H, W)`."""
         return (self.channels, self.height, self.width)
 
+    def of_items(self) -> ImageInput:
+        """Return what training depends on beside the items: how they were decoded shows in their digests alone."""
+        return replace(self, jpeg_oversampling=None)
+
     def decoding(self) -> tuple[PreprocessStep, ...]:
         """Return the steps that make an item, before anything is fitted to the data."""
         return (
-            Decode(self.color, self.max_pixels),
+            Decode(self.color, self.max_pixels, jpeg_oversampling=self.jpeg_oversampling),
             Resize(self.height, self.width, self.resize, self.filter),
         )
 
@@ -136,6 +143,10 @@ class AudioInput:
         """Axes of one preprocessed item, `(1, frames, bands)`."""
         return (1, self.spectrum.frames(self.samples), self.coefficients or self.mels)
 
+    def of_items(self) -> AudioInput:
+        """Return what training depends on beside the items."""
+        return self
+
     def decoding(self) -> tuple[PreprocessStep, ...]:
         """Return the steps before anything is fitted to the data."""
         cepstrum = () if self.coefficients is None else (Mfcc(self.coefficients),)
@@ -180,6 +191,10 @@ class TableInput:
     def shape(self) -> tuple[int, ...]:
         """Axes of one preprocessed item, `(values,)`; 0 values before the data step has fitted them."""
         return (0 if self.fitted is None else self.fitted.width,)
+
+    def of_items(self) -> TableInput:
+        """Return what training depends on beside the items."""
+        return self
 
     def steps(self) -> tuple[PreprocessStep, ...]:
         """Return the specification that goes into the manifest and that training uses."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from converters.recipe.augment import Augment
 from converters.recipe.input import AudioInput, ImageInput, Input, TableInput
 from converters.recipe.require import require
-from edgeinfer.bundle import MAX_PIXELS, encode, tensor_shape
+from edgeinfer.bundle import MAX_OVERSAMPLING, MAX_PIXELS, encode, tensor_shape
 from edgeinfer.errors import ManifestError
 
 _LONGEST_SIDE = 1024
@@ -50,6 +50,9 @@ def _check_image(input_: ImageInput) -> None:
         require(count == input_.channels, f"input.{name}", f"{count} values", input_.channels)
     _check_normal(input_.mean, input_.std)
     require(0 < input_.max_pixels <= MAX_PIXELS, "input.max_pixels", input_.max_pixels, f"1 to {MAX_PIXELS}")
+    wanted = input_.jpeg_oversampling
+    good = wanted is None or 1 <= wanted <= MAX_OVERSAMPLING
+    require(good, "input.jpeg_oversampling", wanted, f"1 to {MAX_OVERSAMPLING}")
     good = 4 <= min(input_.height, input_.width) <= max(input_.height, input_.width) <= _LONGEST_SIDE
     require(good, "input", f"{input_.height} x {input_.width}", f"sides of 4 to {_LONGEST_SIDE}")
 

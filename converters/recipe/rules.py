@@ -39,6 +39,8 @@ def check_recipe(recipe: Recipe) -> None:
     check_student(recipe.student, recipe.teacher, recipe.input)
     check_quantize(recipe.quantize, recipe.student)
     check_profile(recipe.drift, recipe.cascade)
+    for name, value in (encode(recipe.budgets) or {}).items():
+        require(value > 0, f"budgets.{name}", value, "above 0")
 
 
 def _check_gates(gates: Gates) -> None:

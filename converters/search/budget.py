@@ -127,7 +127,7 @@ def _settings(recipe: Recipe) -> object:
     if student.budget is None:
         return {"network": encode(student.network)}
     return {
-        "input": encode(recipe.input),
+        "input": encode(recipe.input.of_items()),
         "student": encode(replace(student, training=_trial(student))),
         "precision": in_key(student.training.precision),
         "augment": encode(recipe.augment),

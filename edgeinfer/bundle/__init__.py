@@ -2,6 +2,7 @@
 
 from edgeinfer.bundle.answer_rules import picture_size
 from edgeinfer.bundle.audio_steps import SAMPLE_RATES, DecodeAudio, FitLength, LogMel, Mfcc, band_edges
+from edgeinfer.bundle.budgets import Budgets
 from edgeinfer.bundle.canonical import canonical_json, unique_keys
 from edgeinfer.bundle.codec import Dialect, decode, encode
 from edgeinfer.bundle.content import Blob, DType, TensorBlob
@@ -28,7 +29,7 @@ from edgeinfer.bundle.manifest import (
     Variant,
 )
 from edgeinfer.bundle.measured import Calibration, Latency, Proportion, Split
-from edgeinfer.bundle.preprocess_rules import MAX_FILE_BYTES, MAX_PIXELS, tensor_shape
+from edgeinfer.bundle.preprocess_rules import MAX_FILE_BYTES, MAX_OVERSAMPLING, MAX_PIXELS, tensor_shape
 from edgeinfer.bundle.reader import Bundle, open_bundle
 from edgeinfer.bundle.reference import (
     MOST_SYMBOLS,
@@ -65,6 +66,7 @@ from edgeinfer.bundle.writer import BlobSet, write_bundle
 
 __all__ = [
     "MAX_FILE_BYTES",
+    "MAX_OVERSAMPLING",
     "MAX_PIXELS",
     "MOST_SYMBOLS",
     "NAME_PATTERN",
@@ -73,6 +75,7 @@ __all__ = [
     "Blob",
     "BlobSet",
     "Boxes",
+    "Budgets",
     "Bundle",
     "Calibration",
     "Cascade",

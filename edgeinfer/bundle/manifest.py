@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from edgeinfer.bundle.budgets import Budgets
 from edgeinfer.bundle.content import Blob, DType, TensorBlob
 from edgeinfer.bundle.measured import Calibration, Latency, Proportion
 from edgeinfer.bundle.reference import Cascade, Confusion, DriftReference
@@ -204,6 +205,7 @@ class Manifest:
         drift: What its inputs and answers looked like on held-out data, if known.
         confusion: Which classes it takes for which, if measured.
         cascade: What handing unsure answers to the teacher would cost and gain, if measured.
+        budgets: What it may cost on a device, if its maker says so.
         lineage: Where it comes from, if known.
         documents: Texts for people, by file name.
     """
@@ -221,6 +223,7 @@ class Manifest:
     drift: DriftReference | None = None
     confusion: Confusion | None = None
     cascade: Cascade | None = None
+    budgets: Budgets | None = None
     lineage: Lineage | None = None
     documents: Mapping[str, Document] = field(default_factory=dict)
     format: Literal["edgeinfer-bundle"] = "edgeinfer-bundle"

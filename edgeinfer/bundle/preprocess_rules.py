@@ -28,6 +28,7 @@ from edgeinfer.bundle.table_steps import Category, Numeric, Row
 
 # Above twice its limit Pillow refuses a picture by itself, whatever we declare.
 MAX_PIXELS = 178_956_970
+MAX_OVERSAMPLING = 64
 _MAX_SAMPLES = 2**22
 MAX_FILE_BYTES = 2**29
 # A spectrum of so many values takes 128 MiB while it is made.
@@ -87,6 +88,9 @@ def _check_order(where: str, steps: Sequence[PreprocessStep]) -> None:
     good = bool(order) and -1 not in stages and stages == sorted(stages) and once
     good = good and all(kind in kinds for kind in needed) and (Mfcc not in kinds or LogMel in kinds)
     require(good, f"{where}.preprocess", names, _RULE)
+    if isinstance(steps[0], Decode) and steps[0].jpeg_oversampling is not None:
+        scaled = len(steps) > 1 and isinstance(steps[1], Resize)
+        require(scaled, f"{where}.preprocess", names, "a resize behind a decode with jpeg_oversampling")
 
 
 def _check_alone(where: str, step: PreprocessStep) -> None:
@@ -94,6 +98,7 @@ def _check_alone(where: str, step: PreprocessStep) -> None:
         good = 0 < step.max_pixels <= MAX_PIXELS
         require(good, where, step.max_pixels, f"max_pixels of 1 to {MAX_PIXELS}")
         require(0 <= step.background <= 255, where, step.background, "a background of 0 to 255")
+        _check_oversampling(where, step.jpeg_oversampling)
     if isinstance(step, Scale):
         good = 1 / _LARGE < abs(step.factor) < _LARGE and abs(step.offset) < _LARGE
         require(good, where, f"{step}", "a factor between 1e-6 and 1e6")
@@ -113,6 +118,11 @@ def _check_alone(where: str, step: PreprocessStep) -> None:
         _check_log_mel(where, step)
     if isinstance(step, Row):
         _check_row(where, step)
+
+
+def _check_oversampling(where: str, wanted: int | None) -> None:
+    good = wanted is None or 1 <= wanted <= MAX_OVERSAMPLING
+    require(good, where, wanted, f"a jpeg_oversampling of 1 to {MAX_OVERSAMPLING}, or none")
 
 
 def _check_log_mel(where: str, step: LogMel) -> None:

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable
 
 from edgeinfer.bundle.answer_rules import check_answer
+from edgeinfer.bundle.budgets import check_budgets
 from edgeinfer.bundle.content import TensorBlob
 from edgeinfer.bundle.manifest import Binding, Golden, Input, Manifest, Output, Variant
 from edgeinfer.bundle.preprocess_rules import check_steps
@@ -67,6 +68,8 @@ def check_manifest(manifest: Manifest) -> None:
     if manifest.golden:
         _check_golden(manifest.golden, manifest)
     check_references(manifest)
+    if manifest.budgets:
+        check_budgets(manifest.budgets)
     _check_blobs(manifest)
 
 

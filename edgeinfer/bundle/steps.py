@@ -29,11 +29,15 @@ class Decode:
         color: `RGB` (C = 3) or `L`, grey by ITU-R 601-2 luma (C = 1).
         max_pixels: Width times height above which the picture is refused before it is decoded.
         background: Grey level 0..255 under transparent pixels.
+        jpeg_oversampling: A JPEG is decoded at 1/8, 1/4 or 1/2 of its size where that leaves this many pixels for
+            each one of the resize that follows, across and down; None decodes all of it. A large photograph is
+            decoded several times faster so.
     """
 
     color: Color
     max_pixels: int = 50_000_000
     background: int = 255
+    jpeg_oversampling: int | None = None
     op: Literal["decode"] = "decode"
 
 

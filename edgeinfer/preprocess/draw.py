@@ -34,7 +34,7 @@ def draw_boxes(source: object, marks: Sequence[Mark], path: str | PathLike[str])
         raise EngineUnavailable(
             f"drawing needs Pillow ({error})", next_step="pip install 'edgeinfer[image]'"
         ) from error
-    image = decode(source, Decode("RGB"))
+    image, _ = decode(source, Decode("RGB"))
     image = image.copy()
     pen = ImageDraw.Draw(image)
     line = max(1, round(max(image.size) / 400))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,22 +18,25 @@ from PIL.Image import Image
 
 from edgeinfer.bundle import MAX_FILE_BYTES, CenterCrop, Decode, Resize
 from edgeinfer.errors import DecodeError, InputError
-from edgeinfer.preprocess.placement import Rectangle, resized
+from edgeinfer.preprocess.placement import Rectangle, Size, jpeg_shrinking, resized
 from edgeinfer.preprocess.reading import read_file
 
 Pixels = NDArray[np.uint8]
 # No format whose reader starts other programs or takes a script (EPS, for one).
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 _ORIENTATION = 0x0112  # EXIF 2.3, tag 274
+_SIDEWAYS = (5, 6, 7, 8)
+_JPEG = ("JPEG", "MPO")  # the second: several JPEGs in one file, as some cameras write them; the first counts
 _WIDE_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
-def decode(source: object, step: Decode) -> Image:
-    """Return the picture upright, opaque, in the step's colours.
+def decode(source: object, step: Decode, geometry: Sequence[Resize | CenterCrop] = ()) -> tuple[Image, Size]:
+    """Return the picture upright, opaque, in the step's colours; and its width and height as it is stored.
 
     Args:
         source: Path, encoded bytes, a PIL image, or `(H, W)`, `(H, W, 1 | 3 | 4)` uint8 pixels.
-        step: Colours, limit and background.
+        step: Colours, limit, background, and whether a JPEG may be decoded smaller than it is.
+        geometry: What follows, which says how small.
 
     Raises:
         DecodeError: It is no picture, is damaged, or has more pixels than the limit.
@@ -50,14 +54,24 @@ def decode(source: object, step: Decode) -> Image:
             next_step="shrink it, or raise max_pixels in the recipe",
         )
     try:
+        if step.jpeg_oversampling and image.format in _JPEG and image is not source:
+            across, down = (height, width) if _orientation(image) in _SIDEWAYS else (width, height)
+            shrink = jpeg_shrinking(geometry, (across, down), step.jpeg_oversampling)
+            image.draft(None, (width // shrink, height // shrink))
         image.load()
+        orientation = _orientation(image)
         # Most pictures are upright; exif_transpose copies even those.
-        upright = image if image.getexif().get(_ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
-        return _colors(upright, step)
+        upright = image if orientation == 1 else ImageOps.exif_transpose(image)
+        return _colors(upright, step), (height, width) if orientation in _SIDEWAYS else (width, height)
     except Exception as error:  # Pillow's readers raise over a dozen types on damaged files.
         raise DecodeError(
             f"{name} is a damaged picture ({error})", next_step="open it in a viewer, or take it again"
         ) from error
+
+
+def _orientation(image: Image) -> int:
+    found: int = image.getexif().get(_ORIENTATION, 1)
+    return found
 
 
 def resize(image: Image, step: Resize) -> Image:

@@ -115,8 +115,10 @@ class Preprocessor:
         """Decode, resize and crop one picture, as `item` does; return also where the result lies in it."""
         assert isinstance(self._first, Decode), "the rules of detectors ask for it"
         picture = _picture_room()
-        image = picture.decode(source, self._first)
+        image, size = picture.decode(source, self._first, self._geometry)
         placement = place(self._geometry, *image.size)
+        if image.size != size:
+            placement = placement.of_picture(size)
         for step in self._geometry:
             image = (
                 picture.resize(image, step) if isinstance(step, Resize) else picture.center_crop(image, step)

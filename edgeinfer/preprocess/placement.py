@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from edgeinfer.bundle import CenterCrop, Resize
 
 Rectangle = tuple[float, float, float, float]
+Size = tuple[int, int]
+_SHRINKINGS = (8, 4, 2)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,28 @@ class Placement:
         limits = np.array([self.width, self.height] * 2, np.float64)
         result: NDArray[np.float64] = np.clip(boxes * scale + offset, 0.0, limits)
         return result
+
+    def of_picture(self, size: Size) -> Placement:
+        """Return it for the whole picture, of a width and height, of which this one's is a smaller copy."""
+        across, down = size[0] / self.width, size[1] / self.height
+        return Placement(
+            *size, self.scale_x * across, self.scale_y * down, self.left * across, self.top * down
+        )
+
+
+def jpeg_shrinking(steps: Sequence[Resize | CenterCrop], size: Size, oversampling: int) -> int:
+    """Return how many times smaller, across and down, a JPEG may be decoded: 1, 2, 4 or 8.
+
+    Args:
+        steps: Resizes and crops behind the decoding.
+        size: Width and height of the upright picture.
+        oversampling: Pixels that must be left for each one that the first resize makes, across and down.
+    """
+    if not steps or not isinstance(steps[0], Resize):
+        return 1
+    shown, where = resized(steps[0], *size)
+    room = min((shown[2] - shown[0]) / where[2], (shown[3] - shown[1]) / where[3]) / oversampling
+    return next((shrinking for shrinking in _SHRINKINGS if shrinking <= room), 1)
 
 
 def resized(step: Resize, width: int, height: int) -> tuple[Rectangle, tuple[int, int, int, int]]:

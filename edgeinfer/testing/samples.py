@@ -12,6 +12,7 @@ import numpy as np
 from edgeinfer.bundle import (
     Binding,
     BlobSet,
+    Budgets,
     Calibration,
     Cascade,
     CascadePoint,
@@ -109,6 +110,7 @@ def sample_manifest(blobs: BlobSet) -> Manifest:
             recommended=0.9,
             rule="a sample",
         ),
+        budgets=Budgets(p99_ms=1000.0, load_ms=60_000.0, memory_bytes=2**30),
         lineage=Lineage(
             "1" * 64, "2" * 64, {"train": 7, "validation": 2, "test": 1}, "3" * 64, 0, {"numpy": "2"}
         ),

@@ -32,6 +32,8 @@ def test_the_digest_does_not_depend_on_where_the_recipe_lies():
     ("old", "new", "message"),
     [
         ("[input]", "[inptu]", "unknown key 'inptu'; did you mean 'input'?"),
+        ("[gates]", "[budgets]\np99_ms = 0\n[gates]", "recipe.budgets.p99_ms: expected above 0"),
+        ("color =", "jpeg_oversampling = 65\ncolor =", "recipe.input.jpeg_oversampling: expected 1 to 64"),
         ("epochs = 60", "epoch = 40", "unknown key 'epoch'; did you mean 'epochs'?"),
         (
             "epochs = 60",
