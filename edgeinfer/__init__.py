@@ -10,8 +10,6 @@ Importing this package loads nothing else: numpy, Pillow and the inference engin
 when they are first used.
 """
 
-from importlib import import_module
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from edgeinfer.bundle import Bundle, Manifest, open_bundle
@@ -116,9 +114,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    from edgeinfer.importing import imported
+
     for home, names in _HOMES.items():
         if name in names:
-            value: object = getattr(import_module(home), name)
+            value: object = getattr(imported(home), name)
             globals()[name] = value
             return value
     raise AttributeError(f"module 'edgeinfer' has no attribute {name!r}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal
+
+from edgeinfer.frozen import frozen
 
 Place = Literal["start", "center", "end"]
 Taper = Literal["hann", "hamming"]
@@ -28,7 +29,7 @@ SAMPLE_RATES = (
 )
 
 
-@dataclass(frozen=True)
+@frozen
 class DecodeAudio:
     """WAV file to `(T,) int16` at the declared rate, channels averaged.
 
@@ -44,7 +45,7 @@ class DecodeAudio:
     op: Literal["decode_audio"] = "decode_audio"
 
 
-@dataclass(frozen=True)
+@frozen
 class FitLength:
     """`(T,) int16` to `(samples,) int16`, cut or filled with zeros.
 
@@ -58,7 +59,7 @@ class FitLength:
     op: Literal["fit_length"] = "fit_length"
 
 
-@dataclass(frozen=True)
+@frozen
 class LogMel:
     """`(samples,) int16` to `(1, frames, mels) float32`: the logarithm of mel-band power.
 
@@ -90,7 +91,7 @@ class LogMel:
         return 1 + (samples - self.window) // self.hop if samples >= self.window else 0
 
 
-@dataclass(frozen=True)
+@frozen
 class Mfcc:
     """`(1, frames, mels)` to `(1, frames, coefficients)`: the first coefficients of the orthonormal DCT-II."""
 

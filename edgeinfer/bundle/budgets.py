@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from edgeinfer.bundle.require import require
+from edgeinfer.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Budgets:
     """Limits that the maker of a bundle sets; a loaded model that exceeds one says so in its health.
 

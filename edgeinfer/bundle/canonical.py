@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from decimal import Decimal
 
 
 def canonical_json(value: object) -> bytes:
@@ -54,6 +53,8 @@ def _number(value: float) -> str:
     if value == 0:
         return "0"
     # repr gives the shortest digits that read back to the same double, as ECMAScript does.
+    from decimal import Decimal
+
     sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
     spelled = "".join(map(str, digits))
     return "-" * sign + _place_point(spelled, len(spelled) + int(exponent))

@@ -11,19 +11,21 @@ counts exactly. Why not a library: docs/decisions/0002-own-codec.md.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
+import inspect
 import math
 import re
+import sys
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 from edgeinfer.errors import EdgeInferError, ManifestError
+from edgeinfer.frozen import frozen
 
 T = TypeVar("T")
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNPRINTABLE = "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]"
 # Every whole number up to here is a double too: JSON readers of other languages agree on it.
 _LARGEST_INT = 2**53 - 1
 # Fields that tell the members of a union apart.
@@ -31,7 +33,7 @@ _TAGS = ("op", "kind")
 _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", tuple: "a list"}
 
 
-@dataclasses.dataclass(frozen=True)
+@frozen
 class Dialect:
     """How strict to be, and which error to raise.
 
@@ -146,6 +148,8 @@ def _decode_fields(kind: Any, value: object, where: str, dialect: Dialect) -> An
     if dialect.forbid_unknown:
         for key in value:
             if key not in hints:
+                import difflib
+
                 near = difflib.get_close_matches(str(key), hints, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(hints))}"
                 raise dialect.error(f"{where} has the unknown key {key!r}", next_step=hint)
@@ -165,13 +169,24 @@ def _decode_fields(kind: Any, value: object, where: str, dialect: Dialect) -> An
 
 def _check_text(where: str, value: object, dialect: Dialect) -> None:
     """Refuse what cannot be written as UTF-8, and control characters that could steer a terminal."""
-    if not isinstance(value, str) or _UNPRINTABLE.search(value):
+    # What is printable, as nearly all is, spares the pattern.
+    if not isinstance(value, str) or not (value.isprintable() or not re.search(_UNPRINTABLE, value)):
         raise _refusal(where, value, "text without control characters or halves of surrogate pairs", dialect)
 
 
 @functools.cache
 def _hints(kind: Any) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+    found = {}
+    for base in reversed(kind.__mro__):
+        for name, written in inspect.get_annotations(base).items():
+            found[name] = _meaning(written, base.__module__) if isinstance(written, str) else written
+    return found
+
+
+@functools.cache
+def _meaning(annotation: str, module: str) -> Any:
+    """Evaluate an annotation in its module, each once: `typing.get_type_hints` would for every class anew."""
+    return eval(annotation, vars(sys.modules[module]))  # noqa: S307 - written in this program's own classes
 
 
 def _refusal(where: str, value: object, expected: str, dialect: Dialect) -> EdgeInferError:

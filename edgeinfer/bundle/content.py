@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from edgeinfer.frozen import frozen
 
 DType = Literal["float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Blob:
     """Content by digest.
 
@@ -21,7 +22,7 @@ class Blob:
     size: int
 
 
-@dataclass(frozen=True)
+@frozen
 class TensorBlob:
     """A tensor stored as little-endian values in row-major order.
 

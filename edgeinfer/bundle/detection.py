@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from edgeinfer.frozen import frozen
 
 Coordinates = Literal["x0y0x1y1", "y0x0y1x1", "cxcywh"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Boxes:
     """Boxes that the model has decoded itself.
 
@@ -27,7 +28,7 @@ class Boxes:
     op: Literal["boxes"] = "boxes"
 
 
-@dataclass(frozen=True)
+@frozen
 class PriorLevel:
     """The prior boxes of one feature map: one of every size at the centre of every cell.
 
@@ -42,7 +43,7 @@ class PriorLevel:
     sizes: tuple[tuple[float, ...], ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class SsdBoxes:
     """Boxes as offsets from priors (Liu et al. 2016, arXiv:1512.02325, equation 2, solved for the box).
 
@@ -62,7 +63,7 @@ class SsdBoxes:
     op: Literal["ssd_boxes"] = "ssd_boxes"
 
 
-@dataclass(frozen=True)
+@frozen
 class ScoreThreshold:
     """Which boxes count.
 
@@ -76,7 +77,7 @@ class ScoreThreshold:
     op: Literal["score_threshold"] = "score_threshold"
 
 
-@dataclass(frozen=True)
+@frozen
 class NonMaximumSuppression:
     """Of boxes that cover the same thing, the one with the highest score stays.
 

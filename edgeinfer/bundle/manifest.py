@@ -8,7 +8,7 @@ that an old reader must not ignore raises `SCHEMA_VERSION`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from edgeinfer.bundle.budgets import Budgets
@@ -16,6 +16,7 @@ from edgeinfer.bundle.content import Blob, DType, TensorBlob
 from edgeinfer.bundle.measured import Calibration, Latency, Proportion
 from edgeinfer.bundle.reference import Cascade, Confusion, DriftReference
 from edgeinfer.bundle.steps import PostprocessStep, PreprocessStep
+from edgeinfer.frozen import frozen
 
 FORMAT = "edgeinfer-bundle"
 SCHEMA_VERSION = 1
@@ -24,7 +25,7 @@ Precision = Literal["fp32", "fp16", "int8", "mixed", "int8-dynamic", "int8-weigh
 Format = Literal["onnx", "tflite"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Input:
     """What the model takes, independent of any variant.
 
@@ -44,7 +45,7 @@ class Input:
     preprocess_digest: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Output:
     """What the model gives, independent of any variant.
 
@@ -63,7 +64,7 @@ class Output:
     postprocess: tuple[PostprocessStep, ...] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class Quantization:
     """Affine quantization of one tensor: real = (stored - zero_point) * scale."""
 
@@ -71,7 +72,7 @@ class Quantization:
     zero_point: int
 
 
-@dataclass(frozen=True)
+@frozen
 class Binding:
     """How a variant's own tensor relates to the manifest's input or output.
 
@@ -91,7 +92,7 @@ class Binding:
     quantization: Quantization | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Tolerance:
     """Largest difference from a golden output: |got - golden| <= atol + rtol * |golden|."""
 
@@ -99,7 +100,7 @@ class Tolerance:
     rtol: float
 
 
-@dataclass(frozen=True)
+@frozen
 class Variant:
     """One model file that answers for the bundle.
 
@@ -140,7 +141,7 @@ class Variant:
     isa: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class Golden:
     """Inputs whose outputs are known, run before a variant answers for the first time.
 
@@ -156,7 +157,7 @@ class Golden:
     sources: Mapping[str, tuple[Blob, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@frozen
 class Lineage:
     """Where the bundle comes from.
 
@@ -179,7 +180,7 @@ class Lineage:
     not_deterministic: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@frozen
 class Document:
     """A text for people that travels with the bundle."""
 
@@ -187,7 +188,7 @@ class Document:
     media_type: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Manifest:
     """All that a bundle says about itself.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from edgeinfer.frozen import frozen
 
 Split = Literal["train", "validation", "test"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Proportion:
     """A measured share with its 95% Wilson score interval.
 
@@ -27,7 +28,7 @@ class Proportion:
     split: Split
 
 
-@dataclass(frozen=True)
+@frozen
 class Latency:
     """One call with batch 1, measured where the bundle was made: a hint, never a promise.
 
@@ -44,7 +45,7 @@ class Latency:
     machine: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Calibration:
     """Evidence that confidences mean what they say.
 

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from edgeinfer.bundle.content import TensorBlob
 from edgeinfer.bundle.measured import Proportion, Split
+from edgeinfer.frozen import frozen
 
 # A randomized report is one symbol of few: more would cost too many devices.
 MOST_SYMBOLS = 10
@@ -20,7 +20,7 @@ StatisticName = Literal[
 ]
 
 
-@dataclass(frozen=True)
+@frozen
 class InputStatistic:
     """A number computed from one preprocessed item.
 
@@ -36,21 +36,21 @@ class InputStatistic:
     op: Literal["statistic"] = "statistic"
 
 
-@dataclass(frozen=True)
+@frozen
 class PredictedClass:
     """The index of the class that the answer names."""
 
     op: Literal["predicted_class"] = "predicted_class"
 
 
-@dataclass(frozen=True)
+@frozen
 class TopConfidence:
     """The confidence of the class that the answer names."""
 
     op: Literal["confidence"] = "confidence"
 
 
-@dataclass(frozen=True)
+@frozen
 class Projection:
     """The dot product of one item's output with a frozen direction.
 
@@ -67,7 +67,7 @@ class Projection:
 Measure = InputStatistic | PredictedClass | TopConfidence | Projection
 
 
-@dataclass(frozen=True)
+@frozen
 class Feature:
     """One number of an inference, its frozen bins, and how held-out items fell into them.
 
@@ -87,7 +87,7 @@ class Feature:
     groups: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class DriftReference:
     """What inputs and answers looked like on data that no weight was fitted to.
 
@@ -104,7 +104,7 @@ class DriftReference:
     features: tuple[Feature, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class Confusion:
     """Which classes are taken for which.
 
@@ -124,7 +124,7 @@ class Confusion:
     per_class: Mapping[str, Proportion]
 
 
-@dataclass(frozen=True)
+@frozen
 class CascadePoint:
     """One threshold: answers less confident than it go to the teacher.
 
@@ -141,7 +141,7 @@ class CascadePoint:
     kept_accuracy: Proportion | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Cascade:
     """What handing unsure answers to the teacher would cost and gain.
 

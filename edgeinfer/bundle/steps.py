@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from edgeinfer.bundle.audio_steps import AudioStep
@@ -15,13 +14,14 @@ from edgeinfer.bundle.canonical import canonical_json
 from edgeinfer.bundle.codec import encode
 from edgeinfer.bundle.detection import DetectionStep
 from edgeinfer.bundle.table_steps import Row
+from edgeinfer.frozen import frozen
 
 Color = Literal["RGB", "L"]
 Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 ResizeMode = Literal["squash", "fit-crop", "letterbox"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Decode:
     """Encoded picture to `(H, W, C) uint8`, EXIF orientation applied, transparency laid on `background`.
 
@@ -41,7 +41,7 @@ class Decode:
     op: Literal["decode"] = "decode"
 
 
-@dataclass(frozen=True)
+@frozen
 class Resize:
     """`(H, W, C) uint8` to `(height, width, C) uint8`.
 
@@ -62,7 +62,7 @@ class Resize:
     op: Literal["resize"] = "resize"
 
 
-@dataclass(frozen=True)
+@frozen
 class CenterCrop:
     """`(H, W, C) uint8` to its centre `(height, width, C)`, offsets rounded down."""
 
@@ -71,7 +71,7 @@ class CenterCrop:
     op: Literal["center_crop"] = "center_crop"
 
 
-@dataclass(frozen=True)
+@frozen
 class Scale:
     """Values to float32 `x * factor + offset`."""
 
@@ -80,7 +80,7 @@ class Scale:
     op: Literal["scale"] = "scale"
 
 
-@dataclass(frozen=True)
+@frozen
 class Normalize:
     """Float32 `(x - mean) / std`, one value per place on the last axis (a channel, a band), or one for all."""
 
@@ -89,7 +89,7 @@ class Normalize:
     op: Literal["normalize"] = "normalize"
 
 
-@dataclass(frozen=True)
+@frozen
 class Layout:
     """`(H, W, C)` to the declared order of axes."""
 
@@ -100,7 +100,7 @@ class Layout:
 PreprocessStep = Decode | Resize | CenterCrop | Scale | Normalize | Layout | AudioStep | Row
 
 
-@dataclass(frozen=True)
+@frozen
 class Softmax:
     """Logits to probabilities over the last axis: `softmax(x / temperature)` in float64."""
 
@@ -108,7 +108,7 @@ class Softmax:
     op: Literal["softmax"] = "softmax"
 
 
-@dataclass(frozen=True)
+@frozen
 class TopK:
     """The `k` likeliest labels, likeliest first; equal ones in order of their index.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from edgeinfer.frozen import frozen
 
-@dataclass(frozen=True)
+
+@frozen
 class Numeric:
     """A column of numbers: one value, `(x - mean) / scale`.
 
@@ -24,7 +25,7 @@ class Numeric:
     kind: Literal["numeric"] = "numeric"
 
 
-@dataclass(frozen=True)
+@frozen
 class Category:
     """A column of words: one value for each, 1 for the row's and 0 for the others.
 
@@ -46,7 +47,7 @@ class Category:
         return len(self.vocabulary) + self.unknown
 
 
-@dataclass(frozen=True)
+@frozen
 class Row:
     """One row, by column name or in the order of the columns, to `(values,) float32`.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-from importlib import import_module
 from typing import cast
 
 from edgeinfer.engines.seam import Engine
 from edgeinfer.errors import EngineUnavailable
+from edgeinfer.importing import imported
 
 # In order of preference where nothing else decides.
 _ENGINES = {
@@ -29,4 +29,4 @@ def engine_named(name: str) -> Engine:
             "unknown engine", found=repr(name), expected=" or ".join(ENGINE_NAMES), next_step="check the name"
         )
     module, _, kind = _ENGINES[name].partition(":")
-    return cast("Engine", getattr(import_module(module), kind)())
+    return cast("Engine", getattr(imported(module), kind)())

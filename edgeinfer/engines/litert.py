@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib import import_module, metadata
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,8 @@ import numpy as np
 from edgeinfer.bundle import Quantization
 from edgeinfer.engines.seam import Array, EngineInfo, Session, SessionOptions, TensorInfo
 from edgeinfer.errors import EngineRunError, EngineUnavailable, ModelLoadError
+from edgeinfer.host import versions_of
+from edgeinfer.importing import imported
 
 # Distribution, and the module that holds its Interpreter: the first that imports is used.
 _HOMES = (
@@ -178,7 +179,7 @@ def _import() -> tuple[str, Any]:
     reasons = []
     for package, module in _HOMES:
         try:
-            return package, import_module(module).Interpreter
+            return package, imported(module).Interpreter
         except (ImportError, AttributeError) as error:
             reasons.append(f"{package}: {error}")
     raise EngineUnavailable(
@@ -188,9 +189,6 @@ def _import() -> tuple[str, Any]:
 
 
 def _version(package: str) -> str:
-    for name in (package, f"{package}-cpu", f"{package}-macos", f"{package}-intel"):
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return "unknown"
+    names = (package, f"{package}-cpu", f"{package}-macos", f"{package}-intel")
+    found = versions_of(names)
+    return next((found[name] for name in names if name in found), "unknown")

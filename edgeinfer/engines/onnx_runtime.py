@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.engines.onnx_binding import OneItem, shapes_of_one
+from edgeinfer.engines.onnx_cache import kept_session
 from edgeinfer.engines.seam import Array, EngineInfo, Session, SessionOptions, TensorInfo
 from edgeinfer.errors import EngineRunError, EngineUnavailable, ModelLoadError
+from edgeinfer.importing import imported
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -61,17 +64,28 @@ class OnnxRuntime:
                 expected=" or ".join(self.info().accelerators),
                 next_step="install the build of onnxruntime for it",
             )
-        settings = runtime.SessionOptions()
-        settings.intra_op_num_threads = options.threads
-        settings.inter_op_num_threads = 1
-        settings.log_severity_level = 4
-        # Spinning keeps a core busy between calls to save microseconds within them.
-        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        settings.add_session_config_entry("session.inter_op.allow_spinning", "0")
-        if provider != _CPU:
-            settings.add_session_config_entry(_PLACEMENT, "1")
+        exact = provider == _CPU and not _has_vnni()
+
+        def make(data: bytes, write_to: Path | None = None, optimized: bool = False) -> Any:
+            if exact:
+                with suppress(Exception):  # as below
+                    return runtime.InferenceSession(
+                        data, settings(write_to, optimized, exact=True), providers=[_CPU]
+                    )
+            providers = list(dict.fromkeys((provider, _CPU)))
+            return runtime.InferenceSession(data, settings(write_to, optimized), providers=providers)
+
+        def settings(write_to: Path | None, optimized: bool, *, exact: bool = False) -> Any:
+            return _settings(
+                runtime, options.threads, (write_to, optimized), record=provider != _CPU, exact=exact
+            )
+
         try:
-            session = _session(runtime, model, settings, provider)
+            if options.cache is None or provider != _CPU:
+                session = make(model)
+            else:
+                how = f"{runtime.__version__} {exact} {options.threads}"
+                session = kept_session(options.cache, model, how, make)
         except Exception as error:  # its exceptions share no base of their own
             raise ModelLoadError(
                 f"onnxruntime {runtime.__version__} cannot load the model ({error})",
@@ -138,22 +152,32 @@ def _tensors(values: list[Any]) -> tuple[TensorInfo, ...]:
     )
 
 
-def _session(runtime: ModuleType, model: bytes, settings: Any, provider: str) -> Any:
-    """Load with exact sums where this processor's are not.
+def _settings(
+    runtime: ModuleType, threads: int, kept: tuple[Path | None, bool], *, record: bool, exact: bool
+) -> Any:
+    """Return a session's options.
 
-    Without VNNI x86 sums products of uint8 and int8 in pairs that saturate at 16 bits. The setting turns int8 weights
-    to uint8, whose kernels are exact; where VNNI is they are twice as slow, so not there. Some files do not load with
-    it, such as those whose layers share a zero point: their golden outputs tell whether they may answer.
+    Without VNNI x86 sums products of uint8 and int8 in pairs that saturate at 16 bits. `exact` turns int8 weights to
+    uint8, whose kernels are exact; where VNNI is they are twice as slow, so not there. Some files do not load with it,
+    such as those whose layers share a zero point: they load without, and their golden outputs tell whether they may
+    answer.
     """
-    providers = [provider] if provider == _CPU else [provider, _CPU]
-    if provider != _CPU or _has_vnni():
-        return runtime.InferenceSession(model, settings, providers=providers)
-    settings.add_session_config_entry(_EXACT, "1")
-    try:
-        return runtime.InferenceSession(model, settings, providers=providers)
-    except Exception:  # as in load
-        settings.add_session_config_entry(_EXACT, "0")
-        return runtime.InferenceSession(model, settings, providers=providers)
+    settings = runtime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.inter_op_num_threads = 1
+    settings.log_severity_level = 4
+    # Spinning keeps a core busy between calls to save microseconds within them.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    settings.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    if record:
+        settings.add_session_config_entry(_PLACEMENT, "1")
+    settings.add_session_config_entry(_EXACT, str(int(exact)))
+    write_to, optimized = kept
+    if write_to is not None:
+        settings.optimized_model_filepath = str(write_to)
+    if optimized:
+        settings.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return settings
 
 
 def _placement(session: Any, provider: str) -> str:
@@ -195,12 +219,11 @@ def _has_vnni() -> bool:
 
 def _import() -> ModuleType:
     try:
-        import onnxruntime
+        onnxruntime = imported("onnxruntime")
     except ImportError as error:
         raise EngineUnavailable(
             f"engine onnxruntime is not usable ({error})", next_step="pip install 'edgeinfer[onnx]'"
         ) from error
     # Nothing leaves a device unasked; builds for Windows would report usage otherwise.
     onnxruntime.disable_telemetry_events()
-    module: ModuleType = onnxruntime
-    return module
+    return onnxruntime

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -11,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.bundle import Quantization
+from edgeinfer.frozen import frozen
 
 Array = NDArray[np.generic]
 
 
-@dataclass(frozen=True)
+@frozen
 class EngineInfo:
     """An engine that is there.
 
@@ -32,7 +32,7 @@ class EngineInfo:
     accelerators: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class SessionOptions:
     """How a session runs.
 
@@ -47,7 +47,7 @@ class SessionOptions:
     cache: Path | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class TensorInfo:
     """A model's own input or output: a length, or a name or None where the length is free."""
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from edgeinfer.frozen import frozen
 
 # Version 1 says "no limit" with the largest multiple of a page that fits 63 bits.
 _NO_LIMIT_V1 = 1 << 60
 
 
-@dataclass(frozen=True)
+@frozen
 class GroupLimits:
     """What the tightest of the groups that hold this process allows; None where nothing is limited.
 

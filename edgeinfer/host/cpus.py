@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import platform
-from pathlib import Path
 
 from edgeinfer.host.cgroup import group_limits
 
@@ -23,12 +22,17 @@ def usable_cpus() -> int:
 
 def processor() -> str:
     """Return the architecture and, where the platform tells it, the processor's model name."""
-    name = platform.processor()
-    listing = Path("/proc/cpuinfo")
-    if listing.exists():
-        for line in listing.read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() in ("model name", "Model"):
-                name = value.strip()
-                break
-    return f"{platform.machine()} {name}".strip()
+    return f"{platform.machine()} {_model() or platform.processor()}".strip()
+
+
+def _model() -> str | None:
+    """Return what Linux calls the processor; asking Python would start a process."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as listing:  # noqa: PTH123 - as elsewhere here
+            for line in listing:
+                key, _, value = line.partition(":")
+                if key.strip() in ("model name", "Model"):
+                    return value.strip()
+    except OSError:
+        return None
+    return None

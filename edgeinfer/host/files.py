@@ -10,8 +10,6 @@ Invariants:
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -62,6 +60,8 @@ def atomic_directory(path: Path) -> Iterator[Path]:
             path.rmdir()
         temporary.replace(path)
     except BaseException:
+        import shutil
+
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     _sync_directory(path.parent)
@@ -79,7 +79,7 @@ def _sync_tree(folder: Path) -> None:
 
 
 def _temporary_name(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}{_SUFFIX}")
+    return path.with_name(f".{path.name}.{os.urandom(8).hex()}{_SUFFIX}")
 
 
 def _sync_directory(path: Path) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Iterable
-from importlib import metadata
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
 def packages_of(extra: str) -> dict[str, str | None]:
     """Return the distributions that an extra of edgeinfer asks for, with the installed version or None."""
+    from importlib import metadata  # parses with the mail package, which takes milliseconds to import
+
     found: dict[str, str | None] = {}
     for requirement in metadata.requires("edgeinfer") or []:
         wanted, _, marker = requirement.partition(";")
-        name = _NAME.match(wanted)
+        name = re.match(_NAME, wanted)
         if name is None or f"extra == '{extra}'" not in marker.replace('"', "'"):
             continue
         if name.group() == "edgeinfer":
@@ -26,13 +29,30 @@ def packages_of(extra: str) -> dict[str, str | None]:
 
 
 def versions_of(names: Iterable[str]) -> dict[str, str]:
-    """Return the versions of those distributions that are installed; nothing is imported."""
-    found = {name: _version(name) for name in names}
-    return {name: version for name, version in found.items() if version is not None}
+    """Return the versions of those distributions that are installed.
+
+    Nothing is imported, and no metadata is parsed: name and version stand in the name of the folder that an installer
+    leaves (PyPA, Recording installed projects), with runs of `-`, `_` and `.` as one `_`.
+    """
+    wanted = {_folded(name): name for name in names}
+    found: dict[str, str] = {}
+    for folder in dict.fromkeys(sys.path):
+        try:
+            entries = [entry.name for entry in os.scandir(folder or ".")]
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.endswith((".dist-info", ".egg-info")):
+                name, _, version = entry.rpartition(".")[0].partition("-")
+                known = wanted.get(_folded(name))
+                if known is not None and version:
+                    found.setdefault(known, version)
+    return found
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[-_.]+", "_", name).lower()
 
 
 def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+    return versions_of([name]).get(name)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from edgeinfer.frozen import frozen
 
 _PI_FIRMWARE = "sys/devices/platform/soc/soc:firmware/get_throttled"
 # Bits 0..3 of the firmware's word: under-voltage, frequency capped, throttled, soft temperature limit; now.
 _PI_NOW = 0b1111
 
 
-@dataclass(frozen=True)
+@frozen
 class Thermal:
     """What the platform tells of heat; None where it does not.
 

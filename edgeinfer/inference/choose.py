@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from edgeinfer.bundle import Bundle
 from edgeinfer.engines import Engine, SessionOptions
 from edgeinfer.engines.seam import Array
 from edgeinfer.errors import EngineError, SelfTestError
+from edgeinfer.frozen import frozen
 from edgeinfer.inference.activate import activate
 from edgeinfer.inference.bound import BoundVariant
 from edgeinfer.inference.golden import one_item
@@ -27,7 +28,7 @@ _BATCH, _BATCH_LEAST = 16, 4
 _BEHIND = "not tried: one before it runs"
 
 
-@dataclass(frozen=True)
+@frozen
 class Terms:
     """How a variant is chosen.
 
@@ -84,7 +85,8 @@ def _again(bundle: Bundle, engines: Sequence[Engine], entry: Entry, terms: Terms
     chosen = entry.candidates[entry.chosen]
     try:
         engine = next(each for each in engines if each.name == chosen.engine)
-        return activate(bundle, chosen.variant, engine, terms.options, self_test=False)
+        options = replace(terms.options, provider=chosen.provider, cache=terms.cache)
+        return activate(bundle, chosen.variant, engine, options, self_test=False)
     except (EngineError, StopIteration):
         return None
 
@@ -107,15 +109,30 @@ def _chosen_now(
             except (EngineError, SelfTestError) as error:
                 found[at] = replace(candidate, rejected=str(error))
             else:
-                found[at] = replace(candidate, provider=running[at].session.provider)
+                found[at] = replace(candidate, placement=running[at].session.provider)
         if not running:
             raise none_left(bundle.manifest.name, found)
         chosen, selection = _fastest(bundle, found, running, (wishes, terms))
         gain = batch_gain(running[chosen], one_item(bundle), terms) if terms.measure else None
-        return running.pop(chosen), replace(selection, batch_gain=gain)
+        bound = _kept(bundle, running.pop(chosen), found[chosen], (by_name[found[chosen].engine], terms))
+        return bound, replace(selection, batch_gain=gain)
     finally:
         for bound in running.values():
             bound.session.close()
+
+
+def _kept(bundle: Bundle, bound: BoundVariant, chosen: Candidate, how: tuple[Engine, Terms]) -> BoundVariant:
+    """Return the chosen one in the form that the engine keeps for the next start, held to its golden outputs too."""
+    engine, terms = how
+    if terms.cache is None:
+        return bound
+    options = replace(terms.options, provider=chosen.provider, cache=terms.cache)
+    try:
+        again = activate(bundle, chosen.variant, engine, options, self_test=terms.self_test)
+    except (EngineError, SelfTestError):
+        return bound
+    bound.session.close()
+    return again
 
 
 def _tried(bundle: Bundle, candidate: Candidate, engine: Engine, terms: Terms) -> BoundVariant:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from edgeinfer.bundle import open_bundle
 from edgeinfer.engines import SessionOptions, engine_named
 from edgeinfer.engines.seam import Array
 from edgeinfer.errors import EdgeInferError, EngineRunError
+from edgeinfer.frozen import frozen
 from edgeinfer.host import resident_bytes
 from edgeinfer.inference.bound import BoundVariant
 from edgeinfer.inference.golden import one_item
@@ -28,7 +28,7 @@ _TIMEOUT_S = 60.0
 _WARM_UP_RUNS = 20
 
 
-@dataclass(frozen=True)
+@frozen
 class Measurement:
     """Figures of one variant on one engine, batch 1.
 
@@ -64,6 +64,8 @@ def measure(path: Path, variant: str, engine: str, *, threads: int = 1, seconds:
     Raises:
         EngineRunError: The child failed, crashed, or took longer than a minute beyond `seconds`.
     """
+    import subprocess  # takes milliseconds to import, and a start whose choice is remembered does without
+
     arguments = json.dumps([str(path), variant, engine, threads, seconds])
     # The interpreter running now, on a module of this package: nothing of a caller reaches a shell.
     try:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from edgeinfer.engines.seam import Array
+from edgeinfer.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class LabelScore:
     """One class and how likely it is.
 
@@ -24,7 +25,7 @@ class LabelScore:
     confidence: float
 
 
-@dataclass(frozen=True)
+@frozen
 class Detection:
     """One thing that was found in a picture.
 
@@ -42,7 +43,7 @@ class Detection:
     box: tuple[float, float, float, float]
 
 
-@dataclass(frozen=True)
+@frozen
 class Timings:
     """Where the time of one prediction went, in milliseconds."""
 
@@ -51,7 +52,7 @@ class Timings:
     postprocess_ms: float
 
 
-@dataclass(frozen=True)
+@frozen
 class Prediction:
     """One answer.
 

@@ -12,12 +12,13 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from edgeinfer.bundle import canonical_json
-from edgeinfer.host import atomic_file, processor, usable_cpus, versions_of
+from edgeinfer.frozen import frozen
+from edgeinfer.host import atomic_file, processor, versions_of
 from edgeinfer.inference.selection import Candidate, Wishes
 
 # Raised when what is measured, or what is kept of it, changes.
@@ -29,7 +30,7 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@frozen
 class Entry:
     """A choice that was made.
 
@@ -54,7 +55,7 @@ def key_of(digest: str, engines: list[str], wishes: Wishes, threads: int | None)
         "engines": engines,
         "wishes": asdict(wishes) | {"avoid": list(wishes.avoid)},
         "threads": threads,
-        "device": [platform.system(), processor(), usable_cpus()],
+        "device": [platform.system(), processor()],
         "packages": versions_of(_PACKAGES),
     }
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from edgeinfer.bundle import Manifest, Variant
 from edgeinfer.engines import Engine, EngineInfo
 from edgeinfer.errors import EngineUnavailable, NoVariantError
+from edgeinfer.frozen import frozen
 
 _ASKED = "was asked for"
 
 
-@dataclass(frozen=True)
+@frozen
 class Wishes:
     """What the caller insists on; None leaves it open.
 
@@ -42,7 +42,7 @@ class Wishes:
         return ", ".join(told)
 
 
-@dataclass(frozen=True)
+@frozen
 class Candidate:
     """One variant on one engine.
 
@@ -51,7 +51,8 @@ class Candidate:
         engine: Engine name.
         runtime: Engine package and version, or None where it is not installed.
         rejected: Why it cannot run, did not, or was not taken; None for the one that runs.
-        provider: What the engine was told to compute on; for one that was loaded, what it really computes on.
+        provider: What the engine was told to compute on.
+        placement: What it really computes on, by the engine's own account; None for one that was not loaded.
         p50_us: Time of one run here in microseconds, batch 1, or None where it was not measured.
     """
 
@@ -60,10 +61,11 @@ class Candidate:
     runtime: str | None
     rejected: str | None
     provider: str | None = None
+    placement: str | None = None
     p50_us: float | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Selection:
     """Every candidate in order of preference, and the one that runs.
 

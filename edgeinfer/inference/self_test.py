@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from edgeinfer.bundle import Bundle
 from edgeinfer.engines import ENGINE_NAMES, SessionOptions, engine_named
 from edgeinfer.errors import EngineError, SelfTestError
+from edgeinfer.frozen import frozen
 from edgeinfer.inference.activate import activate
 from edgeinfer.inference.selection import Wishes, candidates
 
 
-@dataclass(frozen=True)
+@frozen
 class SelfTest:
     """One variant on one engine.
 

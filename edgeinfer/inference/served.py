@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from edgeinfer.bundle import Manifest, Variant
 from edgeinfer.engines.seam import Array
@@ -20,6 +19,9 @@ from edgeinfer.inference.scheduler import late
 from edgeinfer.inference.selection import Selection
 from edgeinfer.inference.traffic import Traffic
 from edgeinfer.inference.workers import workers
+
+if TYPE_CHECKING:
+    import asyncio
 
 Result = TypeVar("Result")
 # An item in a batch must take this share of the time alone, or less: joining and parting cost something.
@@ -65,6 +67,8 @@ class Served:
 
     async def arun(self, inputs: Mapping[str, Array], count: int, until_ns: int | None) -> dict[str, Array]:
         """Run on another thread, and let the event loop go on; raises as `run_by` does."""
+        import asyncio  # it takes as long to import as all of edgeinfer, and few programs need it
+
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
 
@@ -93,6 +97,8 @@ class Served:
 
 async def in_worker(work: Callable[[], Result]) -> Result:
     """Run something on another thread, and let the event loop go on."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Result] = loop.create_future()
 

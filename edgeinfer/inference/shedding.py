@@ -8,14 +8,15 @@ make the level flutter.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from edgeinfer.errors import InputError
+from edgeinfer.frozen import frozen
 
 _MS = 1_000_000
 
 
-@dataclass(frozen=True)
+@frozen
 class Shedding:
     """When to shed load, and when to stop.
 
@@ -35,7 +36,7 @@ class Shedding:
                 raise InputError(f"{name} of shedding", found=value, expected="a number above 0, in ms")
 
 
-@dataclass(frozen=True)
+@frozen
 class Load:
     """What is remembered of the delays seen.
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from edgeinfer.errors import InputError
+from edgeinfer.frozen import frozen
 from edgeinfer.inference.shedding import Shedding
 
 _MOST_BATCH = 4096
 
 
-@dataclass(frozen=True)
+@frozen
 class Traffic:
     """What may be done with calls that come at once.
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.errors import InputError
+from edgeinfer.frozen import frozen
 
 Samples = NDArray[np.int16]
 
 
-@dataclass(frozen=True)
+@frozen
 class Window:
     """A stretch of a running recording.
 

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.bundle import Boxes, DetectionStep, NonMaximumSuppression, PriorLevel, ScoreThreshold, SsdBoxes
 from edgeinfer.errors import EngineRunError
+from edgeinfer.frozen import frozen
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@frozen
 class Found:
     """One box of a class.
 

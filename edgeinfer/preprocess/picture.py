@@ -134,7 +134,7 @@ def _open(source: object) -> tuple[str, Image]:
             expected="a path, bytes, a PIL image or a uint8 array",
         )
     try:
-        return name, Pillow.open(io.BytesIO(data), formats=FORMATS)
+        return name, _reader(data)
     except Pillow.DecompressionBombError as error:
         raise DecodeError(f"{name} is too large ({error})", next_step="shrink it") from error
     except Exception as error:  # as above: the header readers raise many types
@@ -144,6 +144,20 @@ def _open(source: object) -> tuple[str, Image]:
             expected="one of " + ", ".join(FORMATS),
             next_step="convert it to PNG or JPEG",
         ) from error
+
+
+def _reader(data: bytes) -> Image:
+    """Return a picture whose header is read. The two usual formats do without Pillow's search, which imports all."""
+    file = io.BytesIO(data)
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        from PIL.PngImagePlugin import PngImageFile
+
+        return PngImageFile(file)
+    if data.startswith(b"\xff\xd8\xff"):
+        from PIL.JpegImagePlugin import jpeg_factory
+
+        return jpeg_factory(file)
+    return Pillow.open(file, formats=FORMATS)
 
 
 def _checked_pixels(array: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -24,6 +24,7 @@ from edgeinfer.bundle import (
     channel_order,
 )
 from edgeinfer.errors import EngineUnavailable, InputError
+from edgeinfer.importing import imported
 from edgeinfer.preprocess.placement import Placement, place
 from edgeinfer.preprocess.resample import fit_length, resample
 from edgeinfer.preprocess.row import read_row, row_tensors
@@ -141,10 +142,9 @@ class Preprocessor:
 
 def _picture_room() -> ModuleType:
     try:
-        from edgeinfer.preprocess import picture
+        return imported("edgeinfer.preprocess.picture")
     except ImportError as error:
         raise EngineUnavailable(
             f"pictures need Pillow ({error})",
             next_step="pip install 'edgeinfer[image]', or hand in the preprocessed tensor",
         ) from error
-    return picture

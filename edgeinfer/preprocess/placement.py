@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.bundle import CenterCrop, Resize
+from edgeinfer.frozen import frozen
 
 Rectangle = tuple[float, float, float, float]
 Size = tuple[int, int]
 _SHRINKINGS = (8, 4, 2)
 
 
-@dataclass(frozen=True)
+@frozen
 class Placement:
     """An upright picture, and how its coordinates follow from the model input's: `x * scale_x + left`.
 

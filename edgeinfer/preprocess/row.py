@@ -18,7 +18,7 @@ from edgeinfer.preprocess.reading import read_file
 
 Values = NDArray[np.float64]
 MAX_ROW_BYTES = 16 * 1024 * 1024
-_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
 _LARGEST = 1e30
 _LIMIT = 1e6
 _BLANKS = " \t\n"
@@ -91,7 +91,7 @@ def number(value: object) -> float:
     good = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if isinstance(value, str):
         value = value.strip(_BLANKS)
-        good = _NUMBER.fullmatch(value) is not None and len(value) <= 400
+        good = re.fullmatch(_NUMBER, value) is not None and len(value) <= 400
     if good:
         try:
             result = float(value)  # type: ignore[arg-type]

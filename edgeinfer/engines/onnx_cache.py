@@ -1,0 +1,74 @@
+"""What ONNX Runtime made of a model file, kept so that the next start need not make it again.
+
+Invariants:
+* a kept file is used only for the model, the release and the processor that it was made for;
+* its digest is checked before the runtime sees a byte: one that was cut or changed is as good as none;
+* what cannot be kept costs the time of making it again, never an answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from edgeinfer.host import atomic_file, processor
+
+_MARK = b"edgeinfer-optimized-1\n"
+# Above this optimizing takes a small part of a start, and a second copy on the disk is a large one.
+_MOST_BYTES = 64 * 2**20
+_MOST_FILES = 64
+
+
+def kept_session(
+    folder: Path, model: bytes, how: str, make: Callable[[bytes, Path | None, bool], Any]
+) -> Any:
+    """Return a session of an optimized model, kept or made now.
+
+    Args:
+        folder: Where to keep it.
+        model: The model file.
+        how: The release and the settings on which the result depends.
+        make: Makes a session of a model's bytes; writes it, optimized, to a path; and is told whether the bytes are
+            optimized already.
+
+    Raises:
+        Exception: As `make` does for the model file.
+    """
+    if len(model) > _MOST_BYTES:
+        return make(model, None, False)
+    key = hashlib.sha256(f"{how} {processor()} {hashlib.sha256(model).hexdigest()}".encode()).hexdigest()
+    file = folder / "onnx" / f"{key[:32]}.model"
+    kept = _read(file)
+    if kept is not None:
+        with suppress(Exception):  # of a build of the same version that knows other operators: made anew
+            return make(kept, None, True)
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="edgeinfer-") as scratch:
+        written = Path(scratch) / "optimized.onnx"
+        session = make(model, written, False)
+        with suppress(OSError):
+            _keep(file, written.read_bytes())
+    return session
+
+
+def _read(file: Path) -> bytes | None:
+    try:
+        stored = file.read_bytes()
+    except OSError:
+        return None
+    head = len(_MARK) + 64
+    mark, digest, data = stored[: len(_MARK)], stored[len(_MARK) : head], stored[head:]
+    return data if mark == _MARK and hashlib.sha256(data).hexdigest().encode() == digest else None
+
+
+def _keep(file: Path, data: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(file) as target:
+        target.write(_MARK + hashlib.sha256(data).hexdigest().encode() + data)
+    others = sorted(file.parent.glob("*.model"), key=lambda each: each.stat().st_mtime)
+    for each in others[:-_MOST_FILES]:
+        each.unlink(missing_ok=True)
