@@ -64,27 +64,28 @@ class OnnxRuntime:
                 expected=" or ".join(self.info().accelerators),
                 next_step="install the build of onnxruntime for it",
             )
-        exact = provider == _CPU and not _has_vnni()
+        inexact_here = provider == _CPU and not _has_vnni()
 
         def make(data: bytes, write_to: Path | None = None, optimized: bool = False) -> Any:
-            if exact:
-                with suppress(Exception):  # as below
-                    return runtime.InferenceSession(
-                        data, settings(write_to, optimized, exact=True), providers=[_CPU]
-                    )
-            providers = list(dict.fromkeys((provider, _CPU)))
-            return runtime.InferenceSession(data, settings(write_to, optimized), providers=providers)
+            def session(exact: bool | None) -> Any:
+                settings = _settings(runtime, options.threads, (write_to, optimized), exact)
+                if provider != _CPU:
+                    settings.add_session_config_entry(_PLACEMENT, "1")
+                return runtime.InferenceSession(
+                    data, settings, providers=list(dict.fromkeys((provider, _CPU)))
+                )
 
-        def settings(write_to: Path | None, optimized: bool, *, exact: bool = False) -> Any:
-            return _settings(
-                runtime, options.threads, (write_to, optimized), record=provider != _CPU, exact=exact
-            )
+            if not inexact_here:
+                return session(None)
+            with suppress(Exception):  # as below
+                return session(True)
+            return session(False)
 
         try:
             if options.cache is None or provider != _CPU:
                 session = make(model)
             else:
-                how = f"{runtime.__version__} {exact} {options.threads}"
+                how = f"{runtime.__version__} {inexact_here} {options.threads}"
                 session = kept_session(options.cache, model, how, make)
         except Exception as error:  # its exceptions share no base of their own
             raise ModelLoadError(
@@ -152,9 +153,7 @@ def _tensors(values: list[Any]) -> tuple[TensorInfo, ...]:
     )
 
 
-def _settings(
-    runtime: ModuleType, threads: int, kept: tuple[Path | None, bool], *, record: bool, exact: bool
-) -> Any:
+def _settings(runtime: ModuleType, threads: int, kept: tuple[Path | None, bool], exact: bool | None) -> Any:
     """Return a session's options.
 
     Without VNNI x86 sums products of uint8 and int8 in pairs that saturate at 16 bits. `exact` turns int8 weights to
@@ -169,9 +168,8 @@ def _settings(
     # Spinning keeps a core busy between calls to save microseconds within them.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     settings.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    if record:
-        settings.add_session_config_entry(_PLACEMENT, "1")
-    settings.add_session_config_entry(_EXACT, str(int(exact)))
+    if exact is not None:
+        settings.add_session_config_entry(_EXACT, str(int(exact)))
     write_to, optimized = kept
     if write_to is not None:
         settings.optimized_model_filepath = str(write_to)

@@ -165,7 +165,7 @@ def test_anything_that_it_depends_on_makes_it_measure_again(three, tmp_path, mon
     assert chosen(three, engine, tmp_path).cached
     assert not chosen(three, engine, tmp_path, Wishes(precision="int8")).cached
     assert not chosen(three, Paced(paces(), name="another"), tmp_path).cached
-    for name, value in (("versions_of", {"numpy": "9"}), ("processor", "another"), ("usable_cpus", 99)):
+    for name, value in (("versions_of", {"numpy": "9"}), ("processor", "another")):
         with monkeypatch.context() as patch:
             patch.setattr(remembered, name, lambda *_, value=value: value)
             assert not chosen(three, engine, tmp_path).cached
