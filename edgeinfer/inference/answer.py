@@ -53,6 +53,12 @@ class Answer:
             LabelScore(self._label(at), at, float(probabilities[at])) for at in top_k(probabilities, self._k)
         )
 
+    def probabilities(
+        self, outputs: Mapping[str, Array]
+    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        """Return `(classes,)` probabilities of one item, from outputs by name with a batch axis of 1."""
+        return self._probabilities(outputs[self.name][0])
+
     def detections(self, outputs: Mapping[str, Array], placement: Placement | None) -> tuple[Detection, ...]:
         """Return what was found in one picture, surest first.
 

@@ -74,7 +74,7 @@ class BoundVariant:
         """Run a batch.
 
         Args:
-            inputs: Tensors by the manifest's names, checked by `ArrayCheck`.
+            inputs: Tensors by the manifest's names, checked by `check_arrays`.
             count: Items in the batch.
 
         Returns:

@@ -34,25 +34,26 @@ class DurationHistogram:
     Attributes:
         add: Takes one duration in nanoseconds: the append of a list, so that it costs next to nothing. Its owner
             calls `fold` now and then, which turns the list into counts.
+        pending: Durations that were added since.
     """
 
-    __slots__ = ("_counts", "_largest_ns", "_lock", "_pending", "add")
+    __slots__ = ("_counts", "_largest_ns", "_lock", "add", "pending")
 
     def __init__(self) -> None:
         self._counts = [0] * BUCKETS
         self._largest_ns = 0
-        self._pending: list[int] = []
+        self.pending: list[int] = []
         self._lock = threading.Lock()
-        self.add: Callable[[int], None] = self._pending.append
+        self.add: Callable[[int], None] = self.pending.append
 
     def fold(self) -> None:
         """Count what was added."""
         with self._lock:
-            taken = len(self._pending)
-            for nanoseconds in self._pending[:taken]:
+            taken = len(self.pending)
+            for nanoseconds in self.pending[:taken]:
                 self._counts[bucket_of(nanoseconds)] += 1
                 self._largest_ns = max(self._largest_ns, nanoseconds)
-            del self._pending[:taken]
+            del self.pending[:taken]
 
     @property
     def count(self) -> int:

@@ -43,7 +43,9 @@ class Lane:
         max_delay_ns: How long a batch may wait for company, when the one before had some.
         max_waiting: Calls that may stand in line.
         on_delay: Told when a call left the line: now and how long it stood there, in nanoseconds.
-        durations: How long runs took. Under the scheduler's lock.
+        durations: How long runs took.
+        ran: Told of a run's outputs: of each that took over a millisecond, else of one in 64.
+        errors: Runs that failed.
         name: For messages.
     """
 
@@ -54,6 +56,8 @@ class Lane:
     max_waiting: int = 1024
     on_delay: Callable[[int, int], None] | None = None
     durations: DurationHistogram = field(default_factory=DurationHistogram)
+    ran: Callable[[Tensors], None] | None = None
+    errors: int = 0
     name: str = "the model"
     # The rest is the scheduler's.
     waiting: deque[Ticket] = field(default_factory=deque)

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 # its answer: to wake another processor twice, which finds nothing in its caches, takes longer than the run itself
 # (90 us instead of 35 on a virtual machine). A longer run is the system's to place.
 _SHORT_NS = 1_000_000
+# The outputs of longer runs are all looked at, of shorter ones some: the look costs a microsecond.
+_LONG_NS = 1_000_000
+_NOW_AND_THEN = 64
 
 
 class Scheduler:
@@ -73,7 +76,7 @@ class Scheduler:
         if not _one_thread_at_a_time():
             return partial(self.call, lane)
         needed, clock, line, durations = lane.threads, time.perf_counter_ns, self._line, lane.durations
-        on_delay = lane.on_delay
+        pending = durations.pending
 
         def call(inputs: Tensors, count: int) -> dict[str, Array]:
             taken = 0
@@ -86,11 +89,17 @@ class Scheduler:
                 if not taken:
                     return self.call(lane, inputs, count)
                 start = clock()
-                if on_delay is not None:
-                    on_delay(start, 0)
+                if lane.on_delay is not None:
+                    lane.on_delay(start, 0)
                 outputs = lane.run(inputs, count)
-                durations.add(clock() - start)
+                ran_ns = clock() - start
+                durations.add(ran_ns)
+                if ran_ns > _LONG_NS or len(pending) >= _NOW_AND_THEN:
+                    _look(lane, outputs)
                 return outputs
+            except Exception:
+                lane.errors += 1 if taken else 0
+                raise
             finally:
                 if taken:
                     self._free += taken
@@ -278,8 +287,14 @@ class Scheduler:
                 lane.durations.add(duration)
                 lane.last_ns = duration
             self._start_those_that_fit()
+        self._look_at(leader, taken)
         for each in leader.batch:
             _tell(each, None if not own_thread else leader)
+
+    def _look_at(self, leader: Ticket, taken: list[int]) -> None:
+        lane, outputs = leader.lane, leader.outputs
+        if outputs is not None and (taken[0] > _LONG_NS or len(lane.durations.pending) >= _NOW_AND_THEN):
+            _look(lane, outputs)
 
     def _pass_on(self, leader: Ticket) -> None:
         """Let those that ride with an interrupted leader go on without it, with its threads."""
@@ -302,6 +317,14 @@ class Scheduler:
             with self._lock:
                 if lane.gathering is leader:
                     lane.gathering = None
+
+
+def _look(lane: Lane, outputs: Tensors) -> None:
+    """Count times, and let whoever watches the lane see a run's outputs."""
+    if lane.ran is not None:
+        lane.ran(outputs)
+    else:
+        lane.durations.fold()
 
 
 def _one_thread_at_a_time() -> bool:
@@ -331,6 +354,7 @@ def _run_batch(lane: Lane, batch: list[Ticket]) -> list[int]:
     except Exception as error:  # an engine of the caller's own may raise anything
         if len(batch) == 1:
             batch[0].error = error
+            lane.errors += 1
             return []
         return [taken for each in batch for taken in _run_batch(lane, [each])]
     taken = time.perf_counter_ns() - start

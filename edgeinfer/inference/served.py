@@ -32,6 +32,10 @@ class Served:
     """Runs one variant, now, by a deadline, or for an event loop.
 
     Attributes:
+        variant: What runs.
+        runtime: Engine package and version that run it.
+        reason: Why this variant and this engine.
+        lane: How the scheduler knows it.
         run: Runs tensors with a number of items on this thread, when it is its turn; raises OverloadError where too
             many calls stand in line, EngineRunError where the engine fails.
     """
@@ -40,11 +44,13 @@ class Served:
         self, bound: BoundVariant, manifest: Manifest, selection: Selection, how: tuple[int, Traffic]
     ) -> None:
         threads, traffic = how
+        self.runtime = selection.chosen.runtime or selection.chosen.engine
+        self.reason = selection.reason
         pays = selection.batch_gain is not None and selection.batch_gain <= _WORTH_IT
         self.variant: Variant = bound.variant
         self._bound = bound
         self._scheduler = scheduler()
-        self._lane = Lane(
+        self.lane = Lane(
             bound.runner(),
             threads=threads,
             max_batch=traffic.max_batch if pays else 1,
@@ -52,8 +58,8 @@ class Served:
             max_waiting=traffic.max_waiting,
             name=f"{manifest.name} {bound.variant.id}",
         )
-        of_this_process(self._lane)
-        self.run: Run = self._scheduler.caller(self._lane)
+        of_this_process(self.lane)
+        self.run: Run = self._scheduler.caller(self.lane)
 
     def run_by(self, inputs: Mapping[str, Array], count: int, until_ns: int) -> dict[str, Array]:
         """Run on another thread, and wait for it until a time of `perf_counter_ns`.
@@ -63,7 +69,7 @@ class Served:
             OverloadError: Too many calls stand in line.
             EngineRunError: The engine failed.
         """
-        return self._scheduler.call_by(self._lane, inputs, count, until_ns)
+        return self._scheduler.call_by(self.lane, inputs, count, until_ns)
 
     async def arun(self, inputs: Mapping[str, Array], count: int, until_ns: int | None) -> dict[str, Array]:
         """Run on another thread, and let the event loop go on; raises as `run_by` does."""
@@ -75,7 +81,7 @@ class Served:
         def told(_ticket: Ticket) -> None:
             _tell(loop, _settle, future)
 
-        ticket = self._scheduler.submit(self._lane, inputs, count, told)
+        ticket = self._scheduler.submit(self.lane, inputs, count, told)
         try:
             if until_ns is None:
                 await future

@@ -21,8 +21,7 @@ class Traffic:
         max_delay_ms: How long the first call of a batch may wait for others, when the batch before had company;
             calls that come alone never wait. 0 takes those that came while the one before ran.
         max_waiting: Calls that may stand in line; further ones get `OverloadError`.
-        shed_to: Variant id, or path of a smaller bundle for the same inputs, that answers while there are too
-            many calls; None sheds nothing.
+        shed_to: Id of the bundle's variant that answers while there are too many calls; None sheds nothing.
         shedding: When that begins and ends.
 
     Raises:

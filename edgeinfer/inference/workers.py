@@ -151,20 +151,28 @@ def _limit() -> int:
 
 
 _workers = Workers(_limit())
+_preparers = Workers(os.cpu_count() or 1)
 
 
 def workers() -> Workers:
-    """Return the threads of this process."""
+    """Return this process's threads for runs."""
     return _workers
+
+
+def preparers() -> Workers:
+    """Return this process's threads for preparing items ahead: no run stands in line behind them."""
+    return _preparers
 
 
 def _after_fork() -> None:
     _Worker.alive.clear()
     _workers.start_anew()
+    _preparers.start_anew()
 
 
 def _at_exit() -> None:
     # A thread that comes back from native code while the interpreter falls apart would abort the process.
+    _preparers.close(_EXIT_S)
     _workers.close(_EXIT_S)
 
 
