@@ -34,7 +34,10 @@ def _init(self: Any, *values: object, **named: object) -> None:
     state.update(named)
     if len(state) < len(fields) or not state.keys() <= fields.keys():
         _fill(type(self), fields, state)
-    self.__dict__.update(state)
+    # In the order of the fields, which `vars` shows, however the values were named.
+    own = self.__dict__
+    for name in fields:
+        own[name] = state[name]
     if hasattr(self, "__post_init__"):
         self.__post_init__()
 
