@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from hypothesis import strategies as st
 import edgeinfer as ei
 from edgeinfer.inference import LatestFrames
 from edgeinfer.inference.windows import Smoother, windows
+from edgeinfer.testing import FakeEngine
 
+MODELS = Path(__file__).parents[2] / "sample_apps/models"
 pytestmark = pytest.mark.timeout(60)
 PATIENCE_S = 20.0
 
@@ -108,3 +112,36 @@ def test_closing_ends_the_iteration_of_another_thread():
 def test_what_cannot_be_iterated_over_is_refused():
     with pytest.raises(ei.InputError, match="frames"):
         LatestFrames(7)
+
+
+@pytest.fixture(scope="module")
+def spoken():
+    with ei.load(MODELS / "spoken-digits.eib") as model:
+        yield model
+
+
+def test_listening_answers_for_each_window_and_smooths(spoken):
+    rate = 8000
+    sound = (np.random.default_rng(0).normal(size=rate * 3) * 3000).astype(np.int16)
+    heard = list(ei.listen(spoken, np.array_split(sound, 7), rate=rate, hop_s=0.5, smooth=2))
+    steps = spoken.manifest.inputs[0].preprocess
+    length_s = steps[1].samples / steps[0].rate
+    assert [each.start_s for each in heard] == [0.5 * at for at in range(len(heard))]
+    assert len(heard) == 1 + int((3 - length_s) / 0.5)
+    for before, now in itertools.pairwise(heard):
+        assert now.end_s - now.start_s == pytest.approx(length_s)
+        alone = spoken.predict((sound[round(now.start_s * rate) : round(now.end_s * rate)], rate))
+        assert now.prediction.label == alone.label
+        both = [{score.label: score.confidence for score in each.prediction.top} for each in (before, now)]
+        if all(now.label in each for each in both):
+            assert now.confidence == pytest.approx(sum(each[now.label] for each in both) / 2)
+
+
+def test_what_cannot_listen_says_so(sample, spoken):
+    model = ei.load(sample, engine=FakeEngine())
+    with pytest.raises(ei.InputError, match="a model that classifies recordings"):
+        ei.listen(model, [], rate=8000)
+    with pytest.raises(ei.InputError, match="1 <= hop <= window"):
+        ei.listen(spoken, [], rate=8000, hop_s=5.0)
+    with pytest.raises(ei.InputError, match="windows to smooth over"):
+        ei.listen(spoken, [], rate=8000, smooth=0)
