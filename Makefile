@@ -33,8 +33,8 @@ check: .venv/ready
 
 bench: .venv/ready
 	@test -e build/demo/digits.eib || $(MAKE) --no-print-directory demo
-	@$(BIN)/python device_tests/benchmarks/overhead.py
-	@$(BIN)/python device_tests/benchmarks/students.py
+	@$(BIN)/python -m device_tests.benchmarks
+	@$(BIN)/python -m device_tests.benchmarks.students
 
 clean:
 	rm -rf .venv build

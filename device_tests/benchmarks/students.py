@@ -13,16 +13,10 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from converters.distill.catalogue import build
-from converters.distill.folding import folded
-from converters.progress import Quiet
-from converters.recipe import ResNetwork, load_recipe
-from converters.search.cost import COST_BUNDLE, measure_cost
-from converters.steps import Context
+from device_tests.benchmarks.models import MODELS, resnet8
 from edgeinfer.bundle import open_bundle
 from edgeinfer.inference import measure
 
-MODELS = Path("sample_apps/models")
 RESULTS = Path("build/students.json")
 ROUNDS, SECONDS = 7, 0.4
 RUNS = (("tflite-int8", "litert"), ("onnx-int8", "onnxruntime"))
@@ -38,17 +32,6 @@ class Row:
     accuracy: float | None
     p50_us: float
     ratio: float
-
-
-def resnet8(folder: Path) -> Path:
-    """Return a bundle with an untrained ResNet8 as int8 ONNX and TFLite."""
-    recipe = load_recipe(MODELS / "cifar10/recipe.toml")
-    classes = [f"class {at}" for at in range(10)]
-    record = {"classes": classes, "splits": {}, "sha256": "0" * 64, "duplicates": 0, "unreadable": []}
-    (folder / "data.json").write_text(json.dumps(record))
-    context = Context(recipe, {"data.json": folder / "data.json"}, folder, Quiet(), folder)
-    measure_cost(folded(build(ResNetwork(), len(classes), recipe)), context)
-    return folder / COST_BUNDLE
 
 
 def rows(bundles: dict[str, Path]) -> list[Row]:

@@ -40,6 +40,7 @@ class Health:
         checked: Runs whose outputs were looked at for what follows: each that took over a millisecond, else one in 64.
         not_finite: Those with NaN or infinite values.
         saturated: Those in which over half of the values of an int8 output lie at an end of its range.
+        in_line: Calls that stand in line now.
         shed: Answers that were given with less, since there were too many calls.
         shedding: Whether that is so now.
         alarms: What is not as it should be.
@@ -58,6 +59,7 @@ class Health:
     checked: int
     not_finite: int
     saturated: int
+    in_line: int
     shed: int
     shedding: bool
     alarms: tuple[Alarm, ...] = ()

@@ -76,6 +76,7 @@ class Watch:
             checked=self._checked,
             not_finite=self._not_finite,
             saturated=self._saturated,
+            in_line=self._lane.in_line,
             shed=self.shed,
             shedding=self.shedding(),
         )

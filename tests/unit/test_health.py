@@ -16,7 +16,7 @@ from edgeinfer.testing.engine import mean_logits
 pytestmark = pytest.mark.timeout(60)
 LIGHT = np.full((4, 4), 255, np.uint8)
 TENSOR = {"image": np.ones((1, 1, 4, 4), np.float32)}
-FINE = Health(10, 0, 1.0, 2.0, 3.0, 5.0, 10**7, 10**6, None, None, 10, 0, 0, 0, shedding=False)
+FINE = Health(10, 0, 1.0, 2.0, 3.0, 5.0, 10**7, 10**6, None, None, 10, 0, 0, 0, 0, shedding=False)
 
 
 @pytest.mark.parametrize(

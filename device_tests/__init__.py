@@ -1,0 +1,1 @@
+"""Suites that run on devices, and benchmarks of this one."""

@@ -1,0 +1,64 @@
+"""A call of the model beside a bare call of its engine, as a careful user sets it up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from ai_edge_litert.interpreter import Interpreter
+
+import edgeinfer as ei
+from device_tests.benchmarks.compare import Call, Row, in_turns, more, ratio
+from device_tests.benchmarks.models import MODELS, mlp
+
+_BLOCKS, _CALLS = 101, 200
+
+
+def bare_onnx(model: bytes, inputs: dict[str, np.ndarray]) -> Call:
+    """Return a call of ONNX Runtime."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, inputs)
+
+
+def bare_litert(model: bytes, tensor: np.ndarray) -> Call:
+    """Return a call of LiteRT on a tensor that is already in its layout."""
+    interpreter = Interpreter(model_content=model, num_threads=1)
+    interpreter.allocate_tensors()
+    given, taken = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+
+    def call() -> object:
+        interpreter.set_tensor(given, tensor)
+        interpreter.invoke()
+        return interpreter.get_tensor(taken)
+
+    return call
+
+
+def rows(folder: Path) -> Iterator[Row]:
+    """Measure small models, one with a deadline, and one of over a millisecond."""
+    bundle = MODELS / "digits.eib"
+    tensor = np.random.default_rng(0).normal(size=(1, 1, 8, 8)).astype(np.float32)
+    inputs, last = {"input": tensor}, np.ascontiguousarray(tensor.transpose(0, 2, 3, 1))
+    for name, data in files(bundle).items():
+        model = ei.load(bundle, variant=name)
+        bare = bare_onnx(data, inputs) if name.startswith("onnx") else bare_litert(data, last)
+        yield more(f"run, digits {name}", in_turns(lambda m=model: m.run(inputs), bare, _BLOCKS, _CALLS), 3)
+        if name == "tflite-int8":
+            timed = in_turns(lambda m=model: m.run(inputs, deadline_ms=1000), bare, _BLOCKS, _CALLS)
+            yield more("run with a deadline, digits tflite-int8", timed, 40)
+    data = mlp(folder / "large.eib", layers=6)
+    large = {"x": np.random.default_rng(0).standard_normal((1, 2048)).astype(np.float32)}
+    model = ei.load(folder / "large.eib")
+    yield ratio(
+        "run, an MLP of over 1 ms", in_turns(lambda: model.run(large), bare_onnx(data, large), 101, 5), 1.01
+    )
+
+
+def files(bundle: Path) -> dict[str, bytes]:
+    """Return the model files of a bundle by variant."""
+    with ei.open_bundle(bundle) as opened:
+        return {each.id: opened.read(each.blob) for each in opened.manifest.variants}
