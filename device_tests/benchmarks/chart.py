@@ -12,9 +12,12 @@ _LEFT, _RIGHT = 430.0, 200.0
 _MOST = 2.0
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --grid: #ddd; --kept: #2a7f62; --missed: #c0392b; --paper: #fff; }
-@media (prefers-color-scheme: dark) { :root { --ink: #eee; --grid: #444; --kept: #5cc3a0; --missed: #ff7b6b; --paper: #16181c; } }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #eee; --grid: #444; --kept: #5cc3a0; --missed: #ff7b6b; --paper: #16181c; }
+}
 svg { background: var(--paper); font: 12px system-ui, sans-serif; }
-text { fill: var(--ink); } .grid { stroke: var(--grid); } .limit { stroke: var(--ink); stroke-width: 1.5; stroke-dasharray: 4 3; }
+text { fill: var(--ink); } .grid { stroke: var(--grid); }
+.limit { stroke: var(--ink); stroke-width: 1.5; stroke-dasharray: 4 3; }
 .kept { fill: var(--kept); } .missed { fill: var(--missed); } .interval { stroke: var(--ink); stroke-width: 2; }
 """
 

@@ -84,7 +84,6 @@ class Watch:
 
     def _ran(self, outputs: Mapping[str, Array]) -> None:
         """Look at the outputs of a run."""
-        self._lane.durations.fold()
         broken = any(not _finite(outputs[name]) for name in self._floats)
         full = any(_at_ends(outputs[name], ends) for name, ends in self._ends.items())
         with self._lock:

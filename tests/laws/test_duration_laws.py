@@ -44,3 +44,14 @@ def test_a_quantile_is_within_a_sixteenth_of_the_value_at_its_rank(values, share
 
 def test_an_empty_histogram_has_no_quantiles():
     assert DurationHistogram().quantile_ns(0.5) is None
+
+
+@given(st.lists(st.integers(min_value=-5, max_value=2**45), max_size=50))
+def test_counting_many_at_once_is_counting_each(values):
+    histogram = DurationHistogram()
+    for value in values:
+        histogram.add(value)
+    expected = [0] * BUCKETS
+    for value in values:
+        expected[bucket_of(value)] += 1
+    assert list(histogram.counts()) == expected
