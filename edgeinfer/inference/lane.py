@@ -20,6 +20,9 @@ Run = Callable[[Tensors, int], dict[str, "Array"]]
 
 
 _NOT_YET = 2**62
+# Where runs in a batch gain nothing, one thread does those of several waiting callers one after another for so long:
+# to wake each caller for its own run would take as long as a short run.
+_SLICE_NS = 1_000_000
 
 
 class State(Enum):
@@ -65,6 +68,10 @@ class Lane:
     last_ns: int = _NOT_YET
     gathering: Ticket | None = None
     company: bool = False
+
+    def most_together(self) -> int:
+        """Return how many items may run together, or where batches gain nothing how many calls one after another."""
+        return self.max_batch if self.max_batch > 1 else max(1, _SLICE_NS // max(1, self.last_ns))
 
 
 class Ticket:

@@ -2,7 +2,8 @@
 
 Invariants:
 * the threads of the calls that run never exceed the budget, whatever number of models and callers there is;
-* calls start in the order in which they came, but for those that join a batch of the same lane;
+* calls start in the order in which they came, but for those that join a batch of the same lane, and for callers that
+  come straight back, which may go on for a slice of two milliseconds;
 * a call that finds free threads runs at once, on the thread of its caller;
 * a caller that gives up while it waits costs nothing; one whose call runs leaves the result behind;
 * a call that waits in line is never without somebody who will wake it: whoever gives threads back does.
@@ -10,7 +11,6 @@ Invariants:
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections import deque
@@ -18,10 +18,21 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from edgeinfer.errors import DeadlineError, EngineRunError, OverloadError
+from edgeinfer.errors import EngineRunError, OverloadError
 from edgeinfer.host import allowed_processors, keep_on, processor_in_use
-from edgeinfer.inference.batch import joined, parted
 from edgeinfer.inference.lane import Lane, Run, State, Tensors, Ticket
+from edgeinfer.inference.lease import GRACE_NS, Leases
+from edgeinfer.inference.running import (
+    LONG_NS,
+    NOW_AND_THEN,
+    late,
+    look,
+    nobody,
+    one_thread_at_a_time,
+    run_batch,
+    tell,
+    wake,
+)
 from edgeinfer.inference.workers import workers
 
 if TYPE_CHECKING:
@@ -31,10 +42,6 @@ if TYPE_CHECKING:
 # its answer: to wake another processor twice, which finds nothing in its caches, takes longer than the run itself
 # (90 us instead of 35 on a virtual machine). A longer run is the system's to place.
 _SHORT_NS = 1_000_000
-# The outputs of longer runs are all looked at, of shorter ones some: the look costs a microsecond.
-_LONG_NS = 1_000_000
-_NOW_AND_THEN = 64
-_FOLD = 1024
 
 
 class Scheduler:
@@ -49,6 +56,8 @@ class Scheduler:
         self._threads = threads
         self._free = threads
         self._line: deque[Ticket] = deque()
+        self._leases = Leases()
+        self._guarding = False
 
     @property
     def threads(self) -> int:
@@ -67,45 +76,59 @@ class Scheduler:
         self._lock = threading.Lock()
         self._free = self._threads
         self._line.clear()
+        self._leases.forget()
+        self._guarding = False
 
-    def caller(self, lane: Lane) -> Run:
+    def caller(self, lane: Lane) -> Run:  # noqa: C901 - of the function in it
         """Return what runs a lane's calls on their callers' threads: at once, or when it is their turn.
 
         A call that finds free threads costs a third of a microsecond here, where a lock taken twice would cost more
         than that alone. It raises as `call` does.
         """
-        if not _one_thread_at_a_time():
+        if not one_thread_at_a_time():
             return partial(self.call, lane)
         needed, clock, line, durations = lane.threads, time.perf_counter_ns, self._line, lane.durations
-        pending = durations.pending
+        pending, mine, lend = durations.pending, self._leases.mine, self._leases.lend
+        alone = lane.max_batch == 1
 
-        def call(inputs: Tensors, count: int) -> dict[str, Array]:
-            taken = 0
+        def call(inputs: Tensors, count: int) -> dict[str, Array]:  # noqa: C901, PLR0912 - a further call would show
+            taken, own, end = 0, None, 0
             try:
                 # CPython goes to another thread, or to a signal's handler, at calls and jumps back alone. There is
-                # none from the first look at the free threads until they are noted as taken; a test holds that.
-                if self._free >= needed and not line and not lane.company:
-                    self._free -= needed
-                    taken = needed
+                # none from the first look at free threads until they are noted as taken; a test holds that.
+                if not line:
+                    if self._free >= needed and not lane.company:
+                        self._free -= needed
+                        taken = needed
+                elif alone:
+                    own = mine()
+                    if own.threads >= needed:
+                        taken = own.threads
+                        own.threads = 0
                 if not taken:
                     return self.call(lane, inputs, count)
                 start = clock()
                 if lane.on_delay is not None:
                     lane.on_delay(start, 0)
                 outputs = lane.run(inputs, count)
-                ran_ns = clock() - start
-                durations.add(ran_ns)
-                if ran_ns > _LONG_NS or not len(pending) % _NOW_AND_THEN:
-                    _look(lane, outputs)
+                end = clock()
+                durations.add(end - start)
+                if end - start > LONG_NS or not len(pending) % NOW_AND_THEN:
+                    look(lane, outputs)
                 return outputs
             except Exception:
                 lane.errors += 1 if taken else 0
                 raise
             finally:
                 if taken:
-                    self._free += taken
-                    if line:
-                        self._serve()
+                    if own is not None and line and end and end < own.slice_ends_ns:
+                        own.back_by_ns = end + GRACE_NS
+                        lend(own, taken)
+                    else:
+                        self._free += taken
+                        if line:
+                            mine().finished_ns = clock()
+                            self._serve()
 
         return call
 
@@ -116,6 +139,7 @@ class Scheduler:
             OverloadError: Too many stand in line.
             EngineRunError: The run failed.
         """
+        self._leases.mine().came(time.perf_counter_ns())
         with self._lock:
             ticket = self._admitted(Ticket(lane, inputs, count, None))
             self._start_those_that_fit()
@@ -129,7 +153,7 @@ class Scheduler:
             OverloadError: Too many stand in line.
             EngineRunError: The run failed.
         """
-        ticket = Ticket(lane, inputs, count, _wake)
+        ticket = Ticket(lane, inputs, count, wake)
         here = processor_in_use() if lane.last_ns < _SHORT_NS else None
         anywhere = None if here is None else allowed_processors()
         ticket.processor = here
@@ -172,7 +196,7 @@ class Scheduler:
             if ticket.state is State.WAITING:
                 ticket.lane.in_line -= 1
                 ticket.state = State.GONE
-            ticket.done = _nobody
+            ticket.done = nobody
             return True
 
     def _admitted(self, ticket: Ticket) -> Ticket:
@@ -197,9 +221,37 @@ class Scheduler:
             )
         self._line.append(ticket)
         lane.in_line += 1
-        if lane.max_batch > 1:
-            lane.waiting.append(ticket)
+        lane.waiting.append(ticket)
         return ticket
+
+    def _guarded(self) -> bool:
+        """Make sure that somebody looks after leases; return whether it is so."""
+        if not self._guarding:
+            self._guarding = True
+            try:
+                workers().submit(self._guard)
+            except EngineRunError:
+                self._guarding = False
+        return self._guarding
+
+    def _guard(self) -> None:
+        """Take back the threads of callers that did not come back, until no lease is left."""
+        nap = threading.Lock()
+        nap.acquire()
+        while not workers().closing:
+            nap.acquire(timeout=GRACE_NS / 1e9)
+            now = time.perf_counter_ns()
+            with self._lock:
+                idle = self._leases.idle()
+                for each in idle:
+                    if now > each.back_by_ns:
+                        threads = each.threads
+                        each.threads = 0  # no call between these: see `caller`
+                        self._free += threads
+                self._start_those_that_fit()
+                if not idle and not self._line:
+                    break
+        self._guarding = False
 
     def _serve(self) -> None:
         with self._lock:
@@ -225,19 +277,21 @@ class Scheduler:
                 first.signal.release()
 
     def _lead(self, first: Ticket) -> None:
-        """Make a call the leader of a batch of those that wait for the same lane. The lock is held."""
+        """Make a call the leader of those that wait for the same lane and fit. The lock is held."""
         lane = first.lane
+        most = lane.most_together() if first.detached else lane.max_batch
         first.state = State.LEADING
         lane.in_line -= 1
         while lane.waiting:
             other = lane.waiting[0]
             if other.state is State.WAITING:
-                if first.items + other.count > lane.max_batch:
+                size = other.count if lane.max_batch > 1 else 1
+                if first.items + size > most:
                     break
                 other.state = State.RIDING
                 lane.in_line -= 1
                 first.batch.append(other)
-                first.items += other.count
+                first.items += size
             lane.waiting.popleft()
         if lane.max_delay_ns and lane.company and first.items < lane.max_batch:
             lane.gathering = first
@@ -265,7 +319,7 @@ class Scheduler:
             self._free += leader.threads
             for each in leader.batch:
                 each.error, each.state = error, State.DONE
-                _tell(each, None)
+                tell(each, None)
 
     def _run(self, leader: Ticket, *, own_thread: bool) -> None:
         """Run a batch and tell everyone in it."""
@@ -275,13 +329,14 @@ class Scheduler:
             now = time.perf_counter_ns()
             if lane.on_delay is not None:
                 lane.on_delay(now, now - leader.arrived_ns)
-            taken = _run_batch(lane, leader.batch)
+            taken = run_batch(lane, leader.batch)
         except BaseException:
             self._pass_on(leader)
             raise
         with self._lock:
-            self._free += leader.threads
-            lane.company = len(leader.batch) > 1
+            if not (own_thread and self._begins_slice(leader, taken)):
+                self._free += leader.threads
+            lane.company = lane.max_delay_ns > 0 and len(leader.batch) > 1
             for each in leader.batch:
                 each.state = State.DONE
             for duration in taken:
@@ -290,12 +345,22 @@ class Scheduler:
             self._start_those_that_fit()
         self._look_at(leader, taken)
         for each in leader.batch:
-            _tell(each, None if not own_thread else leader)
+            tell(each, None if not own_thread else leader)
+
+    def _begins_slice(self, leader: Ticket, taken: list[int]) -> bool:
+        """Whether a caller that had to wait keeps its threads for a slice. The lock is held."""
+        if leader.lane.max_batch > 1 or not taken or not self._line:
+            return False
+        own = self._leases.mine()
+        if not own.begins(time.perf_counter_ns(), taken[-1]) or not self._guarded():
+            return False
+        self._leases.lend(own, leader.threads)
+        return True
 
     def _look_at(self, leader: Ticket, taken: list[int]) -> None:
         lane, outputs = leader.lane, leader.outputs
-        if outputs is not None and (taken[0] > _LONG_NS or not len(lane.durations.pending) % _NOW_AND_THEN):
-            _look(lane, outputs)
+        if outputs is not None and (taken[0] > LONG_NS or not len(lane.durations.pending) % NOW_AND_THEN):
+            look(lane, outputs)
 
     def _pass_on(self, leader: Ticket) -> None:
         """Let those that ride with an interrupted leader go on without it, with its threads."""
@@ -318,63 +383,3 @@ class Scheduler:
             with self._lock:
                 if lane.gathering is leader:
                     lane.gathering = None
-
-
-def _look(lane: Lane, outputs: Tensors) -> None:
-    """Let whoever watches the lane see a run's outputs, and count times, many at once."""
-    if lane.ran is not None:
-        lane.ran(outputs)
-    if len(lane.durations.pending) >= _FOLD:
-        lane.durations.fold()
-
-
-def _one_thread_at_a_time() -> bool:
-    """Whether this interpreter has its global lock."""
-    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
-
-
-def late(ticket: Ticket, deadline_ns: int) -> DeadlineError:
-    """Return the error of a call that was given up at its deadline."""
-    return DeadlineError(
-        f"{ticket.lane.name} did not answer in time",
-        found=f"{(time.perf_counter_ns() - ticket.arrived_ns) / 1e6:.1f} ms",
-        expected=f"{(deadline_ns - ticket.arrived_ns) / 1e6:.1f} ms",
-        next_step="allow more time, or use a smaller variant",
-    )
-
-
-def _run_batch(lane: Lane, batch: list[Ticket]) -> list[int]:
-    """Run tickets together; where that fails, each alone, so that one cannot spoil the others' answers.
-
-    Returns:
-        How long each ticket's run took, in nanoseconds, without those that failed.
-    """
-    start = time.perf_counter_ns()
-    try:
-        outputs = lane.run(*joined([(each.inputs, each.count) for each in batch]))
-    except Exception as error:  # an engine of the caller's own may raise anything
-        if len(batch) == 1:
-            batch[0].error = error
-            lane.errors += 1
-            return []
-        return [taken for each in batch for taken in _run_batch(lane, [each])]
-    taken = time.perf_counter_ns() - start
-    for each, part in zip(batch, parted(outputs, [each.count for each in batch]), strict=True):
-        each.outputs = part
-    return [taken] * len(batch)
-
-
-def _tell(ticket: Ticket, knows: Ticket | None) -> None:
-    """Tell a caller that its answer is there; the one on whose thread the batch ran knows."""
-    if ticket.done is not None:
-        ticket.done(ticket)
-    elif ticket is not knows:
-        ticket.signal.release()
-
-
-def _wake(ticket: Ticket) -> None:
-    ticket.signal.release()
-
-
-def _nobody(_ticket: Ticket) -> None:
-    """Stands in for the callback of a caller that gave up."""

@@ -15,7 +15,7 @@ from edgeinfer.errors import DeadlineError, InputError
 from edgeinfer.inference.bound import BoundVariant
 from edgeinfer.inference.lane import Lane, Run, Ticket
 from edgeinfer.inference.process import of_this_process, scheduler
-from edgeinfer.inference.scheduler import late
+from edgeinfer.inference.running import late
 from edgeinfer.inference.selection import Selection
 from edgeinfer.inference.traffic import Traffic
 from edgeinfer.inference.workers import workers

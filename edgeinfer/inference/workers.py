@@ -50,6 +50,11 @@ class Workers:
         self._jobs.clear()
         self._threads = 0
 
+    @property
+    def closing(self) -> bool:
+        """Whether the interpreter is shutting down."""
+        return self._closed
+
     def submit(self, job: Job, processor: int | None = None) -> None:
         """Run a job on one of the threads; it must handle its own errors.
 

@@ -312,16 +312,16 @@ def test_delays_in_line_are_told_and_runs_are_counted():
 
 def test_no_other_thread_can_come_between_the_look_at_free_threads_and_their_taking():
     (call,) = [each for each in Scheduler.caller.__code__.co_consts if getattr(each, "co_name", "") == "call"]
-    code = list(dis.get_instructions(call))
-    looks = [at for at, each in enumerate(code) if (each.opname, each.argval) == ("LOAD_ATTR", "_free")]
-    noted = [
-        at for at, each in enumerate(code) if each.opname.startswith("STORE_") and each.argval == "taken"
-    ]
-    assert looks
-    assert noted[0] < looks[0] < noted[1]
-    between = {each.opname for each in code[looks[0] : noted[1]]}
     # Where CPython looks for other threads and signals: calls, jumps back, entries of functions and generators.
-    assert not [name for name in between if name.startswith(("CALL", "JUMP_BACK", "RESUME", "YIELD", "SEND"))]
+    breaks = ("CALL", "JUMP_BACK", "RESUME", "YIELD", "SEND")
+    code = list(dis.get_instructions(call))
+    for looked in ("_free", "threads"):
+        first = next(
+            at for at, each in enumerate(code) if (each.opname, each.argval) == ("LOAD_ATTR", looked)
+        )
+        stores = [at for at in range(first, len(code)) if code[at].opname.startswith("STORE_")]
+        assert sorted(code[at].argval for at in stores[:2]) == sorted([looked, "taken"])
+        assert not [each.opname for each in code[first : stores[1]] if each.opname.startswith(breaks)]
 
 
 @pytest.mark.skipif(
@@ -333,3 +333,71 @@ def test_a_caller_with_a_deadline_may_run_anywhere_again_afterwards():
     for _ in range(3):  # the first run tells that the next ones are short
         scheduler.call_by(lane, item(1), 1, time.perf_counter_ns() + 10**10)
     assert allowed_processors() == before
+
+
+def test_callers_that_come_straight_back_all_get_on_and_nothing_is_lost_when_they_leave():
+    scheduler = Scheduler(2)
+    call = scheduler.caller(
+        Lane(lambda inputs, _: {"y": np.linalg.inv(np.eye(40)) @ inputs["x"].repeat(40, 0)})
+    )
+
+    def work(calls: int) -> int:
+        for _ in range(calls):
+            call(item(1), 1)
+        return calls
+
+    with ThreadPoolExecutor(24) as pool:  # they end at different times, each with threads kept for it perhaps
+        done = [pool.submit(work, calls) for calls in range(1, 240, 10)]
+        assert sum(each.result(PATIENCE_S) for each in done) == sum(range(1, 240, 10))
+    ends = time.monotonic() + PATIENCE_S
+    while scheduler._free < 2:  # the guard takes back what those that left had kept
+        assert time.monotonic() < ends
+    assert not scheduler._line
+    assert value_of(call(item(3), 1)) == 3
+
+
+def test_the_budget_holds_while_slices_are_taken():
+    busy, most, lock = [0], [0], threading.Lock()
+    matrix = np.ones((60, 60))
+
+    def run(inputs, _count):
+        with lock:
+            busy[0] += 1
+            most[0] = max(most[0], busy[0])
+        _ = matrix @ matrix
+        with lock:
+            busy[0] -= 1
+        return {"y": inputs["x"]}
+
+    call = Scheduler(2).caller(Lane(run))
+    with ThreadPoolExecutor(12) as pool:
+        done = [pool.submit(lambda: [call(item(1), 1) for _ in range(200)]) for _ in range(12)]
+        assert all(len(each.result(PATIENCE_S)) == 200 for each in done)
+    assert most[0] == 2
+
+
+def test_a_run_that_fails_gives_its_threads_back_in_a_slice_too():
+    count = [0]
+
+    def run(inputs, _count):
+        count[0] += 1
+        if count[0] % 3 == 0:
+            raise EngineRunError("every third")
+        return {"y": inputs["x"]}
+
+    lane = Lane(run)
+    scheduler = Scheduler(1)
+    call = scheduler.caller(lane)
+
+    def work() -> int:
+        failed = 0
+        for _ in range(100):
+            try:
+                call(item(1), 1)
+            except EngineRunError:
+                failed += 1
+        return failed
+
+    with ThreadPoolExecutor(6) as pool:
+        failed = sum(each.result(PATIENCE_S) for each in [pool.submit(work) for _ in range(6)])
+    assert failed == lane.errors == 200
