@@ -38,7 +38,7 @@ class Crowd:
         start = time.perf_counter()
         for each in self._threads:
             each.start()
-        time.sleep(seconds)
+        self._stop.wait(seconds)
         self._stop.set()
         for each in self._threads:
             each.join(60)

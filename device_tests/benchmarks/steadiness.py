@@ -29,7 +29,7 @@ for at in order:
 print(json.dumps(resident_bytes() - before))
 """
 _IDLE = """
-import json, resource, sys, time
+import json, resource, sys, threading, time
 import numpy as np
 import edgeinfer as ei
 model = ei.load(sys.argv[1])
@@ -39,7 +39,7 @@ def used():
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 before, start = used(), time.perf_counter()
-time.sleep(1)
+threading.Event().wait(1)
 print(json.dumps((used() - before) / (time.perf_counter() - start)))
 """
 
