@@ -28,10 +28,11 @@ class Workers:
 
     Args:
         limit: Threads at most; further jobs stand in line.
+        name: Of the threads.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, name: str = "edgeinfer-worker") -> None:
+        self._limit, self.name = limit, name
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
         self._jobs: deque[Job] = deque()
@@ -124,7 +125,7 @@ class _Worker(threading.Thread):
 
     def __init__(self, owner: Workers, job: Job) -> None:
         # A daemon, since a call into an engine cannot be interrupted and may never return.
-        super().__init__(name="edgeinfer-worker", daemon=True)
+        super().__init__(name=owner.name, daemon=True)
         self.owner = owner
         self.job: Job | None = job
         self.wake = threading.Lock()
@@ -156,7 +157,7 @@ def _limit() -> int:
 
 
 _workers = Workers(_limit())
-_preparers = Workers(os.cpu_count() or 1)
+_preparers = Workers(os.cpu_count() or 1, "edgeinfer-preparer")
 
 
 def workers() -> Workers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -142,7 +143,9 @@ def test_a_variant_that_answers_wrongly_here_fails_verify(run, demo, tmp_path):
     assert "tflite-int8    FAIL" in done.stdout
     assert done.stderr.startswith("error: wrong.eib failed 1 check")
     drawn_seven(tmp_path / "seven.png")
-    assert "[onnx-int8, " in run("predict", "wrong.eib", "seven.png").stdout, "the next variant answers"
+    answered = run("predict", "wrong.eib", "seven.png").stdout
+    assert "[tflite-int8, " not in answered, "another variant answers"
+    assert re.search(r": 7 .*\[(onnx-int8|tflite-fp32|onnx-fp32), ", answered)
 
 
 def test_a_variant_without_golden_outputs_is_not_said_to_be_compared(run, demo, tmp_path):

@@ -50,10 +50,10 @@ def test_the_bundle_ships_the_trained_int8_files_beside_the_float_student(unbrok
     learned = load_learned(unbroken / "work/qat" / LEARNED)
     assert learned is not None
     assert {"input", "logits"} <= set(learned.ranges)
-    with ei.load(unbroken / "digits.eib") as model:
+    with ei.load(unbroken / "digits.eib", measure=False) as model:
         assert model.selection.chosen.variant == "tflite-int8"
     for precision in ("int8", "fp16", "fp32"):
-        with ei.load(unbroken / "digits.eib", precision=precision) as model:
+        with ei.load(unbroken / "digits.eib", precision=precision, measure=False) as model:
             assert model.selection.chosen.variant == f"tflite-{precision}"
 
 

@@ -48,7 +48,7 @@ def test_work_that_takes_long_is_done_on_other_threads_and_a_few_items_ahead():
     results = ahead(work, items(), Slow())
     assert [next(results) for _ in range(10)] == list(range(10))
     assert len(taken) <= 10 + 2 * usable_cpus()
-    assert "edgeinfer-worker" in threads
+    assert "edgeinfer-preparer" in threads
     results.close()
 
 
