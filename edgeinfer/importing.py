@@ -3,8 +3,25 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
+
+
+def lazily(package: str, homes: dict[str, str]) -> Callable[[str], object]:
+    """Return a package's `__getattr__` (PEP 562), which imports the module that a name stands in when it is asked for.
+
+    Args:
+        package: The package's `__name__`.
+        homes: Module by name; within the package.
+    """
+
+    def get(name: str) -> object:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(imported(f"{package}.{homes[name]}"), name)
+
+    return get
 
 
 def imported(name: str) -> ModuleType:

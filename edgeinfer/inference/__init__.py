@@ -1,19 +1,41 @@
 """Load a bundle, choose what runs here, test it, and predict."""
 
-from edgeinfer.inference.ensemble import Ensemble
-from edgeinfer.inference.frames import LatestFrames
-from edgeinfer.inference.golden import can_preprocess, run_golden_sources
+from typing import TYPE_CHECKING
+
+from edgeinfer.importing import lazily
 from edgeinfer.inference.health import Alarm, Health
-from edgeinfer.inference.listen import Heard, listen
 from edgeinfer.inference.load import load
-from edgeinfer.inference.measure import Measurement, measure
 from edgeinfer.inference.model import Model
 from edgeinfer.inference.prediction import Detection, LabelScore, Prediction, Timings
 from edgeinfer.inference.process import configure
 from edgeinfer.inference.selection import Candidate, Selection, Wishes, candidates
-from edgeinfer.inference.self_test import SelfTest, self_test_variants
 from edgeinfer.inference.shedding import Shedding
 from edgeinfer.inference.traffic import Traffic
+
+if TYPE_CHECKING:
+    from edgeinfer.inference.ensemble import Ensemble
+    from edgeinfer.inference.frames import LatestFrames
+    from edgeinfer.inference.golden import can_preprocess, run_golden_sources
+    from edgeinfer.inference.hearing import Heard, listen
+    from edgeinfer.inference.measurement import Measurement, measure
+    from edgeinfer.inference.self_test import SelfTest, self_test_variants
+
+# What a first answer does without is imported when it is asked for.
+__getattr__ = lazily(
+    __name__,
+    {
+        "Ensemble": "ensemble",
+        "Heard": "hearing",
+        "LatestFrames": "frames",
+        "Measurement": "measurement",
+        "SelfTest": "self_test",
+        "can_preprocess": "golden",
+        "listen": "hearing",
+        "measure": "measurement",
+        "run_golden_sources": "golden",
+        "self_test_variants": "self_test",
+    },
+)
 
 __all__ = [
     "Alarm",

@@ -17,7 +17,6 @@ from edgeinfer.frozen import frozen
 from edgeinfer.inference.activate import activate
 from edgeinfer.inference.bound import BoundVariant
 from edgeinfer.inference.golden import one_item
-from edgeinfer.inference.measure import measure
 from edgeinfer.inference.remembered import Entry, key_of, recall, remember
 from edgeinfer.inference.selection import Candidate, Selection, Wishes, candidates, none_left
 from edgeinfer.inference.trial import Clock, fastest_of
@@ -137,6 +136,8 @@ def _kept(bundle: Bundle, bound: BoundVariant, chosen: Candidate, how: tuple[Eng
 
 def _tried(bundle: Bundle, candidate: Candidate, engine: Engine, terms: Terms) -> BoundVariant:
     if terms.isolate:
+        from edgeinfer.inference.measurement import measure
+
         measure(bundle.path, candidate.variant, candidate.engine, threads=terms.options.threads, seconds=0.0)
     options = replace(terms.options, provider=candidate.provider)
     bound = activate(bundle, candidate.variant, engine, options, self_test=terms.self_test)

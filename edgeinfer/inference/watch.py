@@ -84,8 +84,11 @@ class Watch:
 
     def _ran(self, outputs: Mapping[str, Array]) -> None:
         """Look at the outputs of a run."""
-        broken = any(not _finite(outputs[name]) for name in self._floats)
-        full = any(_at_ends(outputs[name], ends) for name, ends in self._ends.items())
+        broken = full = False
+        for name in self._floats:
+            broken = broken or not _finite(outputs[name])
+        for name, ends in self._ends.items():
+            full = full or _at_ends(outputs[name], ends)
         with self._lock:
             self._checked += 1
             self._not_finite += broken

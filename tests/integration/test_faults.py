@@ -47,7 +47,7 @@ def engine_that(folder: Path, does: str) -> str:
 )
 def test_a_file_that_crashes_or_hangs_an_engine_ends_a_child_alone(tmp_path, monkeypatch, does, message):
     monkeypatch.setenv("PYTHONPATH", engine_that(tmp_path, does))
-    monkeypatch.setattr(import_module("edgeinfer.inference.measure"), "_TIMEOUT_S", 3.0)
+    monkeypatch.setattr(import_module("edgeinfer.inference.measurement"), "_TIMEOUT_S", 3.0)
     with pytest.raises(ei.NoVariantError, match=message):
         ei.load(MODELS / "digits.eib", engine="onnxruntime", precision="int8", isolate=True)
     model = ei.load(MODELS / "digits.eib", isolate=True, wishes=ei.Wishes(avoid=("fp32",)))

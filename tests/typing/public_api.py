@@ -30,3 +30,37 @@ with ei.open_bundle("digits.eib") as bundle:
     assert_type(bundle, ei.Bundle)
     assert_type(bundle.manifest, ei.Manifest)
     assert_type(bundle.verify(), int)
+
+# The runtime.
+ei.configure(threads=2, cache=Path("cache"))
+busy = ei.load(
+    "digits.eib",
+    wishes=ei.Wishes(provider="cpu", max_memory_bytes=10**8, avoid=("fp16",)),
+    measure=False,
+    isolate=True,
+    traffic=ei.Traffic(
+        max_batch=8, max_delay_ms=1.0, shed_to="onnx-int8", shedding=ei.Shedding(max_queue_ms=10)
+    ),
+    on_prediction=lambda answer: assert_type(answer, ei.Prediction),
+    on_health=lambda health: assert_type(health, ei.Health),
+)
+assert_type(busy.health, ei.Health)
+assert_type(busy.health.alarms, tuple[ei.Alarm, ...])
+assert_type(busy.health.p99_ms, float | None)
+assert_type(busy.predict("seven.png", deadline_ms=20), ei.Prediction)
+assert_type(busy.selection.chosen.p50_us, float | None)
+together = ei.Ensemble([model, busy], combine="vote", best=0)
+assert_type(together.predict("seven.png", deadline_ms=20), ei.Prediction)
+
+
+async def later() -> None:
+    """Awaited answers have their types too."""
+    assert_type(await busy.apredict("seven.png", deadline_ms=20), ei.Prediction)
+    assert_type(await together.apredict("seven.png"), ei.Prediction)
+
+
+for heard in ei.listen(model, [np.zeros(800, np.int16)], rate=8000, hop_s=0.5, smooth=2):
+    assert_type(heard, ei.Heard)
+    assert_type(heard.label, str)
+for frame in ei.LatestFrames([np.zeros((8, 8), np.uint8)]):
+    assert_type(model.predict(frame).label, str | None)

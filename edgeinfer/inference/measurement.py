@@ -70,7 +70,7 @@ def measure(path: Path, variant: str, engine: str, *, threads: int = 1, seconds:
     # The interpreter running now, on a module of this package: nothing of a caller reaches a shell.
     try:
         done = subprocess.run(  # noqa: S603
-            [sys.executable, "-P", "-m", "edgeinfer.inference.measure", arguments],
+            [sys.executable, "-P", "-m", "edgeinfer.inference.measurement", arguments],
             capture_output=True,
             timeout=_TIMEOUT_S + seconds,
             check=False,
