@@ -39,13 +39,15 @@ def drawn(rows: Sequence[Row], machine: str) -> str:
     )
     for at, row in enumerate(known):
         y = _TOP + _ROW * (at + 0.5)
-        drawing.text(_LEFT - 10, y, shortened(row.what, 66), anchor="end")
+        drawing.text(_LEFT - 10, y, shortened(row.what, 60), anchor="end")
         value, low, high = (_share(row, each) for each in (row.figure, row.low, row.high))
         kind = "kept" if row.holds else "missed"
         drawing.bar(scale.start, y - 7, scale(value) - scale.start, 14, kind, tip=row.note)
         drawing.line(scale(low), y, scale(high), y, "interval")
         bound = f"{'at least' if row.least else 'at most'} {row.budget:g}"
-        drawing.text(scale(max(value, high)) + 8, y, f"{row.figure:.2f} {row.kind}, {bound}", kind="value")
+        drawing.text(
+            scale(max(value, low, high)) + 8, y, f"{row.figure:.2f} {row.kind}, {bound}", kind="value"
+        )
     body = str(drawing.markup()).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     head, _, rest = body.partition(">")
     return f"{head}><style>{_STYLE}</style>{rest}"

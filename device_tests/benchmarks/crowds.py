@@ -149,13 +149,12 @@ def step() -> Iterator[Row]:
 
 
 def _recovered(times: Sequence[tuple[float, float]], ended: float, usual: float) -> float:
-    """Return the seconds after which each half second's p99 stays within one and a half of the usual one."""
-    last = 0.0
+    """Return the seconds until the 99th percentile over half a second is within one and a half of the usual one."""
     for at in range(8):
         window = [taken for start, taken in times if at / 2 <= start - ended < (at + 1) / 2]
-        if not window or _percentile(window, 0.99) > 1.5 * usual:
-            last = (at + 1) / 2
-    return last
+        if window and _percentile(window, 0.99) <= 1.5 * usual:
+            return (at + 1) / 2
+    return float("inf")
 
 
 def _p99(call: Call) -> float:

@@ -124,6 +124,8 @@ class Scheduler:
                     if own is not None and line and end and end < own.slice_ends_ns:
                         own.back_by_ns = end + GRACE_NS
                         lend(own, taken)
+                        if not self._guarding:  # it left as the line was empty
+                            self._guarded()
                     else:
                         self._free += taken
                         if line:
@@ -250,8 +252,12 @@ class Scheduler:
                         self._free += threads
                 self._start_those_that_fit()
                 if not idle and not self._line:
-                    break
-        self._guarding = False
+                    # Whoever lends looks for a guard afterwards, and the guard for leases after it has said that it
+                    # leaves: one of them sees the other.
+                    self._guarding = False
+                    if not self._leases.idle():
+                        return
+                    self._guarding = True
 
     def _serve(self) -> None:
         with self._lock:
