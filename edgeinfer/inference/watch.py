@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from edgeinfer.bundle import Manifest, Variant
 from edgeinfer.engines.seam import Array
 from edgeinfer.frozen import frozen
 from edgeinfer.host import resident_bytes, thermal
+from edgeinfer.inference.arrays import all_finite
 from edgeinfer.inference.health import Health, with_alarms
 from edgeinfer.inference.lane import Lane
 
@@ -86,7 +86,7 @@ class Watch:
         """Look at the outputs of a run."""
         broken = full = False
         for name in self._floats:
-            broken = broken or not _finite(outputs[name])
+            broken = broken or not all_finite(outputs[name])
         for name, ends in self._ends.items():
             full = full or _at_ends(outputs[name], ends)
         with self._lock:
@@ -117,12 +117,6 @@ def tell(hook: Callable[[Record], object] | None, record: Record, name: str) -> 
         hook(record)
     except Exception as error:  # the caller's own code may raise anything
         warnings.warn(f"{name} raised {error!r}", RuntimeWarning, stacklevel=2)
-
-
-def _finite(values: Array) -> bool:
-    # A sum of squares is no number where a value is none. Where it overflows, look again.
-    product: Any = np.vdot
-    return math.isfinite(product(values, values)) or bool(np.isfinite(values).all())
 
 
 def _ends(variant: Variant) -> dict[str, tuple[np.float32, np.float32]]:
