@@ -20,9 +20,6 @@ Run = Callable[[Tensors, int], dict[str, "Array"]]
 
 
 _NOT_YET = 2**62
-# Where runs in a batch gain nothing, one thread does those of several waiting callers one after another for so long:
-# to wake each caller for its own run would take as long as a short run.
-_SLICE_NS = 1_000_000
 
 
 class State(Enum):
@@ -69,10 +66,6 @@ class Lane:
     gathering: Ticket | None = None
     company: bool = False
 
-    def most_together(self) -> int:
-        """Return how many items may run together, or where batches gain nothing how many calls one after another."""
-        return self.max_batch if self.max_batch > 1 else max(1, _SLICE_NS // max(1, self.last_ns))
-
 
 class Ticket:
     """One call that could not run at once, or that does not run on its caller's thread."""
@@ -96,9 +89,8 @@ class Ticket:
         self.items = count
         self.threads = 0
         self.full: threading.Lock | None = None
-        self.processor: int | None = (
-            None  # where its caller waits for it, if it does and is not busy otherwise
-        )
+        # Where its caller waits for it, if it does and is not busy otherwise.
+        self.processor: int | None = None
         self.outputs: dict[str, Array] | None = None
         self.error: Exception | None = None
 

@@ -3,7 +3,7 @@
 Invariants:
 * the threads of the calls that run never exceed the budget, whatever number of models and callers there is;
 * calls start in the order in which they came, but for those that join a batch of the same lane, and for callers that
-  come straight back, which may go on for a slice of two milliseconds;
+  come straight back, which may go on for a slice of four milliseconds;
 * a call that finds free threads runs at once, on the thread of its caller;
 * a caller that gives up while it waits costs nothing; one whose call runs leaves the result behind;
 * a call that waits in line is never without somebody who will wake it: whoever gives threads back does.
@@ -283,21 +283,19 @@ class Scheduler:
                 first.signal.release()
 
     def _lead(self, first: Ticket) -> None:
-        """Make a call the leader of those that wait for the same lane and fit. The lock is held."""
+        """Make a call the leader of a batch of those that wait for the same lane. The lock is held."""
         lane = first.lane
-        most = lane.most_together() if first.detached else lane.max_batch
         first.state = State.LEADING
         lane.in_line -= 1
         while lane.waiting:
             other = lane.waiting[0]
             if other.state is State.WAITING:
-                size = other.count if lane.max_batch > 1 else 1
-                if first.items + size > most:
+                if first.items + other.count > lane.max_batch:
                     break
                 other.state = State.RIDING
                 lane.in_line -= 1
                 first.batch.append(other)
-                first.items += size
+                first.items += other.count
             lane.waiting.popleft()
         if lane.max_delay_ns and lane.company and first.items < lane.max_batch:
             lane.gathering = first
