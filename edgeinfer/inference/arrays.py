@@ -40,9 +40,9 @@ def array_check(declared: Sequence[Input]) -> Callable[[Mapping[str, Array]], in
             value = inputs[name]
             if type(value) is array and value.dtype is dtype and len(inputs) == 1 and is_float:
                 shape = value.shape
-                if shape == one or (len(shape) == axes and shape[0] and shape[1:] == tail):
-                    if all_finite(value):
-                        return len(value)
+                fits = shape == one or (len(shape) == axes and shape[0] and shape[1:] == tail)
+                if fits and all_finite(value):
+                    return len(value)
         except (LookupError, TypeError):
             pass
         return check_arrays(inputs, declared)

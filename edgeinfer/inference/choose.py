@@ -60,7 +60,9 @@ def choose(
         BundleError: A blob cannot be read or is not the one that the manifest names.
     """
     names = [each.name for each in engines]
-    key = key_of(bundle.digest, names, wishes, terms.options.threads) if terms.cache else None
+    key = (
+        key_of(bundle.digest, names, wishes, (terms.options.threads, terms.measure)) if terms.cache else None
+    )
     if terms.cache is not None and key is not None:
         entry = recall(terms.cache, key)
         bound = entry and _again(bundle, engines, entry, terms)

@@ -90,7 +90,7 @@ def load(  # noqa: PLR0913 - each is a choice that a caller may want to make alo
             if self_test and not selection.cached and can_preprocess(bundle):
                 run_golden_sources(bundle)
             if traffic.shed_to is not None:
-                lighter = _lighter(bundle, engines, normal, (terms, traffic))
+                lighter = _lighter(bundle, engines, (normal, wished), (terms, traffic))
         except BaseException:
             normal.close()
             raise
@@ -113,8 +113,10 @@ def _served(
         raise
 
 
-def _lighter(bundle: Bundle, engines: list[Engine], normal: Served, how: tuple[Terms, Traffic]) -> Served:
-    _, traffic = how
+def _lighter(
+    bundle: Bundle, engines: list[Engine], beside: tuple[Served, Wishes], how: tuple[Terms, Traffic]
+) -> Served:
+    (normal, wishes), (_, traffic) = beside, how
     if traffic.shed_to == normal.variant.id:
         raise InputError(
             "shed_to of traffic",
@@ -122,7 +124,8 @@ def _lighter(bundle: Bundle, engines: list[Engine], normal: Served, how: tuple[T
             expected="a smaller variant than the one that answers",
             next_step="name the variant that normally answers with load(variant=...)",
         )
-    served, _ = _served(bundle, engines, Wishes(variant=traffic.shed_to), how)
+    # What must be avoided, and what must compute, holds for it too.
+    served, _ = _served(bundle, engines, replace(wishes, variant=traffic.shed_to, precision=None), how)
     return served
 
 

@@ -47,14 +47,16 @@ class Entry:
     batch_gain: float | None = None
 
 
-def key_of(digest: str, engines: list[str], wishes: Wishes, threads: int | None) -> dict[str, Any]:
+def key_of(digest: str, engines: list[str], wishes: Wishes, how: tuple[int, bool]) -> dict[str, Any]:
     """Return all that a selection depends on; reads what is installed without importing it."""
+    threads, measured = how
     return {
         "format": _FORMAT,
         "bundle": digest,
         "engines": engines,
         "wishes": asdict(wishes) | {"avoid": list(wishes.avoid)},
         "threads": threads,
+        "measured": measured,
         "device": [platform.system(), processor()],
         "packages": versions_of(_PACKAGES),
     }

@@ -260,3 +260,12 @@ def test_load_measures_where_the_engines_are_ours_alone(three):
     assert ei.load(three, engine=engine).selection.candidates[0].p50_us is None
     assert ei.load(three, engine=engine, measure=True).selection.candidates[0].p50_us > 0
     assert np.isfinite(ei.load(three, engine=engine).predict(np.zeros((4, 4), np.uint8)).confidence)
+
+
+def test_a_choice_that_was_not_measured_is_not_taken_for_one_that_was(three, tmp_path):
+    slow_first = paces(a=8e-4)
+    assert chosen(three, Paced(slow_first), tmp_path, measure=False).chosen.variant == "a"
+    measured = chosen(three, Paced(slow_first), tmp_path)
+    assert (measured.cached, measured.chosen.variant) == (False, "b")
+    assert chosen(three, Paced(slow_first), tmp_path, measure=False).chosen.variant == "a"
+    assert chosen(three, Paced(slow_first), tmp_path).cached

@@ -92,6 +92,12 @@ def test_shed_to_must_name_another_variant(sample):
         ei.load(sample, engine=FakeEngine(), traffic=ei.Traffic(shed_to="tiny"))
 
 
+def test_what_is_to_be_avoided_is_avoided_under_a_spike_too(sample):
+    wishes = ei.Wishes(variant="fake-fp32", avoid=("fake-int8",))
+    with pytest.raises(ei.NoVariantError, match="fake-int8 is to be avoided"):
+        ei.load(sample, engine=FakeEngine(), wishes=wishes, traffic=ei.Traffic(shed_to="fake-int8"))
+
+
 def with_labels(path, labels, version="1"):
     blobs = BlobSet()
     base = sample_manifest(blobs)
