@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edgeinfer.host import atomic_file, processor
+from edgeinfer.host import keep_newest, processor
 
 _MARK = b"edgeinfer-optimized-1\n"
 # Above this optimizing takes a small part of a start, and a second copy on the disk is a large one.
@@ -49,9 +49,14 @@ def kept_session(
 
     with tempfile.TemporaryDirectory(prefix="edgeinfer-") as scratch:
         written = Path(scratch) / "optimized.onnx"
-        session = make(model, written, False)
-        with suppress(OSError):
-            _keep(file, written.read_bytes())
+        try:
+            session = make(model, written, False)
+            data = written.read_bytes()
+        except Exception:  # the model does not load, which shows again, or there is no room for another one
+            return make(model, None, False)
+    with suppress(Exception):  # what the next start will run is what this one's golden outputs must hold for
+        session = make(data, None, True)
+        keep_newest(file, _MARK + hashlib.sha256(data).hexdigest().encode() + data, _MOST_FILES)
     return session
 
 
@@ -63,12 +68,3 @@ def _read(file: Path) -> bytes | None:
     head = len(_MARK) + 64
     mark, digest, data = stored[: len(_MARK)], stored[len(_MARK) : head], stored[head:]
     return data if mark == _MARK and hashlib.sha256(data).hexdigest().encode() == digest else None
-
-
-def _keep(file: Path, data: bytes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(file) as target:
-        target.write(_MARK + hashlib.sha256(data).hexdigest().encode() + data)
-    others = sorted(file.parent.glob("*.model"), key=lambda each: each.stat().st_mtime)
-    for each in others[:-_MOST_FILES]:
-        each.unlink(missing_ok=True)

@@ -20,3 +20,9 @@ def resident_bytes() -> int | None:
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return None
+
+
+def grown_since(before: int | None) -> int | None:
+    """Return by how many bytes resident memory has grown, 0 where it shrank, or None where it is not told."""
+    after = resident_bytes()
+    return max(0, after - before) if before is not None and after is not None else None

@@ -71,10 +71,10 @@ def choose(
             return bound, Selection(
                 entry.candidates, chosen, entry.reason, cached=True, batch_gain=entry.batch_gain
             )
-    bound, selection = _chosen_now(bundle, engines, wishes, terms)
+    bound, selection, prepared = _chosen_now(bundle, engines, wishes, terms)
     if terms.cache is not None and key is not None and terms.self_test:
         chosen_at = selection.candidates.index(selection.chosen)
-        entry = Entry(selection.candidates, chosen_at, selection.reason, selection.batch_gain)
+        entry = Entry(selection.candidates, chosen_at, selection.reason, selection.batch_gain, prepared)
         lost = remember(terms.cache, key, entry)
         if lost:
             selection = replace(selection, reason=f"{selection.reason}; not remembered: {lost}")
@@ -86,7 +86,8 @@ def _again(bundle: Bundle, engines: Sequence[Engine], entry: Entry, terms: Terms
     chosen = entry.candidates[entry.chosen]
     try:
         engine = next(each for each in engines if each.name == chosen.engine)
-        options = replace(terms.options, provider=chosen.provider, cache=terms.cache)
+        kept = terms.cache if entry.prepared else None
+        options = replace(terms.options, provider=chosen.provider, cache=kept)
         return activate(bundle, chosen.variant, engine, options, self_test=False)
     except (EngineError, StopIteration):
         return None
@@ -94,7 +95,8 @@ def _again(bundle: Bundle, engines: Sequence[Engine], entry: Entry, terms: Terms
 
 def _chosen_now(
     bundle: Bundle, engines: Sequence[Engine], wishes: Wishes, terms: Terms
-) -> tuple[BoundVariant, Selection]:
+) -> tuple[BoundVariant, Selection, bool]:
+    """Return what answers, why, and whether it runs in the form that its engine keeps."""
     found = candidates(bundle.manifest, engines, wishes)
     by_name = {each.name: each for each in engines}
     running: dict[int, BoundVariant] = {}
@@ -115,25 +117,28 @@ def _chosen_now(
             raise none_left(bundle.manifest.name, found)
         chosen, selection = _fastest(bundle, found, running, (wishes, terms))
         gain = batch_gain(running[chosen], one_item(bundle), terms) if terms.measure else None
-        bound = _kept(bundle, running.pop(chosen), found[chosen], (by_name[found[chosen].engine], terms))
-        return bound, replace(selection, batch_gain=gain)
+        selection = replace(selection, batch_gain=gain)
+        kept = _kept(bundle, found[chosen], by_name[found[chosen].engine], terms)
+        if kept is not None:
+            return kept, selection, True
+        return running.pop(chosen), selection, False
     finally:
         for bound in running.values():
             bound.session.close()
 
 
-def _kept(bundle: Bundle, bound: BoundVariant, chosen: Candidate, how: tuple[Engine, Terms]) -> BoundVariant:
-    """Return the chosen one in the form that the engine keeps for the next start, held to its golden outputs too."""
-    engine, terms = how
+def _kept(bundle: Bundle, chosen: Candidate, engine: Engine, terms: Terms) -> BoundVariant | None:
+    """Return the chosen one in the form that its engine keeps for the next start, held to its golden outputs too.
+
+    None where nothing is kept, or where that form answers otherwise here.
+    """
     if terms.cache is None:
-        return bound
+        return None
     options = replace(terms.options, provider=chosen.provider, cache=terms.cache)
     try:
-        again = activate(bundle, chosen.variant, engine, options, self_test=terms.self_test)
+        return activate(bundle, chosen.variant, engine, options, self_test=terms.self_test)
     except (EngineError, SelfTestError):
-        return bound
-    bound.session.close()
-    return again
+        return None
 
 
 def _tried(bundle: Bundle, candidate: Candidate, engine: Engine, terms: Terms) -> BoundVariant:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from edgeinfer.bundle import Bundle, open_bundle
 from edgeinfer.engines import ENGINE_NAMES, Engine, SessionOptions, engine_named
 from edgeinfer.errors import InputError
-from edgeinfer.host import resident_bytes
+from edgeinfer.host import grown_since, resident_bytes
 from edgeinfer.inference.choose import Terms, choose
 from edgeinfer.inference.golden import can_preprocess, run_golden_sources
 from edgeinfer.inference.health import Health
@@ -42,7 +42,7 @@ def load(  # noqa: PLR0913 - each is a choice that a caller may want to make alo
     """Open a bundle and return the model that runs here.
 
     On the first load on a device every variant is loaded on every engine that is installed, held against its golden
-    outputs, and timed in turns for a third of a second; the fastest answers. What was found is kept in the
+    outputs, and timed in turns for 0.3 s; the fastest answers. What was found is kept in the
     cache folder and used again while bundle, device, packages and wishes are the same. `Model.selection` says what was
     considered and why.
 
@@ -94,7 +94,7 @@ def load(  # noqa: PLR0913 - each is a choice that a caller may want to make alo
         except BaseException:
             normal.close()
             raise
-        loaded = Loaded((time.perf_counter() - start) * 1e3, _growth(before))
+        loaded = Loaded((time.perf_counter() - start) * 1e3, grown_since(before))
         watch = Watch(normal.lane, normal.variant, bundle.manifest, loaded)
         serving = Serving(normal, watch, lighter, traffic.shedding)
         hooks = Hooks(on_prediction, on_health)
@@ -127,11 +127,6 @@ def _lighter(
     # What must be avoided, and what must compute, holds for it too.
     served, _ = _served(bundle, engines, replace(wishes, variant=traffic.shed_to, precision=None), how)
     return served
-
-
-def _growth(before: int | None) -> int | None:
-    after = resident_bytes()
-    return max(0, after - before) if before is not None and after is not None else None
 
 
 def _engines(engine: str | Engine | None) -> list[Engine]:

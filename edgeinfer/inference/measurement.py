@@ -20,7 +20,7 @@ from edgeinfer.engines import SessionOptions, engine_named
 from edgeinfer.engines.seam import Array
 from edgeinfer.errors import EdgeInferError, EngineRunError
 from edgeinfer.frozen import frozen
-from edgeinfer.host import resident_bytes
+from edgeinfer.host import grown_since, resident_bytes
 from edgeinfer.inference.bound import BoundVariant
 from edgeinfer.inference.golden import one_item
 
@@ -107,9 +107,8 @@ def _measure_here(path: Path, variant_id: str, engine_name: str, threads: int, s
         load_ms = (time.perf_counter() - start) * 1e3
         bound = BoundVariant(variant, bundle.manifest, session)
     times = _time_runs(bound, inputs, seconds)
-    after = resident_bytes()
+    growth = grown_since(before)
     p50, p90, p99 = (float(value) for value in np.percentile(times, (50, 90, 99)))
-    growth = max(0, after - before) if before is not None and after is not None else None
     return Measurement(p50, p90, p99, len(times), load_ms, growth, threads)
 
 

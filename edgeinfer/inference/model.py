@@ -124,9 +124,7 @@ class Model:
             EngineRunError: The engine failed.
         """
         until = None if deadline_ms is None else deadline(deadline_ms)
-        start = time.perf_counter()
-        prepared = self._intake.one(source)
-        return self._answered(prepared, (start, time.perf_counter()), until)
+        return self._answered(*self._timed(source), until)
 
     async def apredict(self, source: Source, *, deadline_ms: float | None = None) -> Prediction:
         """Answer for one item, without blocking the event loop; as `predict` otherwise.
@@ -159,20 +157,19 @@ class Model:
             )
         return (self._answered(*each, None) for each in ahead(self._timed, sources))
 
-    def _timed(self, source: Source) -> tuple[Prepared, tuple[float, float]]:
+    def _timed(self, source: Source) -> tuple[Prepared, float]:
         start = time.perf_counter()
         prepared = self._intake.one(source)
-        return prepared, (start, time.perf_counter())
+        return prepared, time.perf_counter() - start
 
-    def _answered(self, prepared: Prepared, times: tuple[float, float], until: int | None) -> Prediction:
+    def _answered(self, prepared: Prepared, preparing_s: float, until: int | None) -> Prediction:
         inputs, placement = prepared
         served, reason = self._serving.now()
         begun = time.perf_counter()
         outputs = served.run(inputs, 1) if until is None else served.run_by(inputs, 1, until)
-        start, ready = times
         # An item that was prepared ahead has waited since; that time is nobody's.
-        waited = begun - ready
-        return self._said(served, reason, (outputs, placement), (start + waited, begun, time.perf_counter()))
+        times = (begun - preparing_s, begun, time.perf_counter())
+        return self._said(served, reason, (outputs, placement), times)
 
     def _said(
         self,

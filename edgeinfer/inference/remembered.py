@@ -18,11 +18,11 @@ from typing import Any
 
 from edgeinfer.bundle import canonical_json
 from edgeinfer.frozen import frozen
-from edgeinfer.host import atomic_file, processor, versions_of
+from edgeinfer.host import keep_newest, processor, versions_of
 from edgeinfer.inference.selection import Candidate, Wishes
 
 # Raised when what is measured, or what is kept of it, changes.
-_FORMAT = 1
+_FORMAT = 2
 _MOST_FILES = 256
 _PACKAGES = (
     "edgeinfer", "numpy", "pillow", "ai-edge-litert", "tflite-runtime", "tensorflow", "onnxruntime",
@@ -39,12 +39,14 @@ class Entry:
         chosen: Index of the one that runs.
         reason: Why.
         batch_gain: Time of an item in a batch over that of one alone, if measured.
+        prepared: Whether the form that the engine keeps for later starts gave the golden outputs.
     """
 
     candidates: tuple[Candidate, ...]
     chosen: int
     reason: str
     batch_gain: float | None = None
+    prepared: bool = False
 
 
 def key_of(digest: str, engines: list[str], wishes: Wishes, how: tuple[int, bool]) -> dict[str, Any]:
@@ -70,9 +72,8 @@ def recall(folder: Path, key: Mapping[str, Any]) -> Entry | None:
             return None
         entry = kept["entry"]
         candidates = tuple(Candidate(**each) for each in entry["candidates"])
-        return Entry(
-            candidates, range(len(candidates))[entry["chosen"]], entry["reason"], entry["batch_gain"]
-        )
+        chosen = range(len(candidates))[entry["chosen"]]
+        return Entry(candidates, chosen, entry["reason"], entry["batch_gain"], entry["prepared"])
     except (OSError, ValueError, TypeError, KeyError, IndexError):
         return None
 
@@ -83,10 +84,7 @@ def remember(folder: Path, key: Mapping[str, Any], entry: Entry) -> str | None:
     document = {"key": key, "entry": plain, "sha256": _digest(key, plain)}
     path = _file(folder, key)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(path) as file:
-            file.write(json.dumps(document, indent=1).encode())
-        _forget_the_oldest(path.parent)
+        keep_newest(path, json.dumps(document, indent=1).encode(), _MOST_FILES)
     except OSError as error:
         return f"{path.parent} cannot be written ({error.strerror or error})"
     return None
@@ -98,9 +96,3 @@ def _file(folder: Path, key: Mapping[str, Any]) -> Path:
 
 def _digest(key: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([key, entry], sort_keys=True).encode()).hexdigest()
-
-
-def _forget_the_oldest(folder: Path) -> None:
-    files = sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime)
-    for file in files[:-_MOST_FILES]:
-        file.unlink(missing_ok=True)
