@@ -14,6 +14,7 @@ from edgeinfer.bundle import BlobSet, write_bundle
 from edgeinfer.engines import SessionOptions
 from edgeinfer.inference import Wishes, remembered
 from edgeinfer.inference.choose import Terms, choose
+from edgeinfer.inference.golden import one_item
 from edgeinfer.inference.trial import fastest_of
 from edgeinfer.testing import FakeEngine, sample_manifest
 from edgeinfer.testing.engine import mean_logits
@@ -269,3 +270,20 @@ def test_a_choice_that_was_not_measured_is_not_taken_for_one_that_was(three, tmp
     assert (measured.cached, measured.chosen.variant) == (False, "b")
     assert chosen(three, Paced(slow_first), tmp_path, measure=False).chosen.variant == "a"
     assert chosen(three, Paced(slow_first), tmp_path).cached
+
+
+def test_a_kept_form_that_answers_otherwise_is_not_run_now_nor_at_the_next_start(three, tmp_path):
+    class Keeps(Paced):
+        def load(self, model, options):
+            session = super().load(model, options)
+            if options.cache is not None:
+                session.run = lambda inputs: {"logits": np.full((len(inputs["image"]), 2), 9, np.float32)}
+            return session
+
+    engine = Keeps(paces())
+    with ei.open_bundle(three) as opened:
+        terms = Terms(SessionOptions(), cache=tmp_path, clock=engine.clock)
+        for cached in (False, True):
+            bound, found = choose(opened, [engine], Wishes(), terms)
+            assert found.cached is cached
+            assert bound.run(one_item(opened), 1)["logits"].max() < 9

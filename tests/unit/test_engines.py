@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx
@@ -174,3 +175,16 @@ print(time.process_time() - before)
         check=False,
     )
     assert float(done.stdout) < 0.1, "seconds of processor time in half a second; spinning takes 0.5"
+
+
+def test_answers_in_bound_memory_stay_as_they_were_and_calls_may_overlap():
+    session = engine_named("onnxruntime").load(doubling(), OPTIONS)
+    one = [np.full((1, 3), value, np.float32) for value in range(50)]
+    kept = [session.run({"x": each})["y"] for each in one]
+    for value, answer in enumerate(kept):
+        assert answer.tolist() == [[2.0 * value] * 3]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda each: session.run({"x": each})["y"], one * 20))
+    assert [answer[0, 0] for answer in answers] == [2.0 * value for value in range(50)] * 20
+    turned = np.asfortranarray(np.arange(6, dtype=np.float32).reshape(2, 3))[:1]
+    assert session.run({"x": turned})["y"].tolist() == [[0.0, 2.0, 4.0]]

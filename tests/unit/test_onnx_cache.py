@@ -92,3 +92,19 @@ def test_large_models_and_old_ones_are_not_kept(tmp_path, monkeypatch):
     for times in (3, 4, 5, 6):
         answer(model(times), tmp_path)
     assert len(kept(tmp_path)) == 2
+
+
+def test_no_room_for_the_optimized_form_costs_no_answer(tmp_path, monkeypatch):
+    class Full:
+        def __init__(self, **_):
+            pass
+
+        def __enter__(self):
+            return str(tmp_path / "not there")
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr("tempfile.TemporaryDirectory", Full)
+    np.testing.assert_array_equal(answer(model(), tmp_path), X["x"] * 3)
+    assert kept(tmp_path) == []
