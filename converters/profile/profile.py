@@ -108,10 +108,10 @@ def _run(context: Context) -> None:
 
 
 def _look(draft: Path, validation: Examples, preprocess: Preprocessor, temperature: float) -> Seen:
-    """Run the draft's first variant over the split, one piece in memory at a time."""
+    """Run the draft's first variant, not the fastest here, over the split, one piece in memory at a time."""
     statistics: dict[str, list[NDArray[np.float64]]] = {}
     outputs: dict[str, list[Floats]] = {}
-    with ei.load(draft, self_test=False) as model:
+    with ei.load(draft, measure=False, self_test=False) as model:
         manifest, variant = model.manifest, model.selection.chosen.variant
         (declared,) = manifest.inputs
         wanted = input_measures(declared)

@@ -175,7 +175,7 @@ class _Conversion:
         return path, blobs
 
     def _outputs(self, draft: Path, file: ReadyFile, golden: GoldenSet) -> dict[str, NDArray[np.generic]]:
-        with ei.load(draft, variant=file.id, self_test=False) as model:
+        with ei.load(draft, variant=file.id, measure=False, self_test=False) as model:
             return model.run({model.manifest.inputs[0].name: golden.tensors})
 
     def _check_answer(self, files: Sequence[ReadyFile], made: Contract, golden: GoldenSet) -> None:
@@ -252,7 +252,7 @@ class _Conversion:
     def _agreement(self, draft: Path, file: ReadyFile, small: ReadyFile, held: FolderItems) -> Agreement:
         answers = []
         for each in (file, small):
-            with ei.load(draft, variant=each.id, self_test=False) as model:
+            with ei.load(draft, variant=each.id, measure=False, self_test=False) as model:
                 answers.append([model.predict(held.tensors(at, at + 1)) for at in range(len(held))])
         kind = self.recipe.output.answer
         if kind == "detections":

@@ -126,7 +126,7 @@ def _check_finite(variant: str, outputs: Mapping[str, NDArray[np.generic]]) -> N
 def _run(
     draft: Path, variant: str, name: str, golden: GoldenSet, engine: PlainEngine | None
 ) -> dict[str, NDArray[np.generic]]:
-    with ei.load(draft, variant=variant, engine=engine, self_test=False) as model:
+    with ei.load(draft, variant=variant, engine=engine, measure=False, self_test=False) as model:
         return model.run({name: golden.tensors})
 
 

@@ -70,7 +70,7 @@ def write_answers(path: Path, answers: Answers) -> None:
 
 def variant_outputs(path: Path, variant: str, tensors: Logits) -> dict[str, NDArray[np.float32]]:
     """Return `(N, ...) float32` by output name of a bundle's variant, through the public runtime."""
-    with ei.load(path, variant=variant, self_test=False) as model:
+    with ei.load(path, variant=variant, measure=False, self_test=False) as model:
         parts = [
             model.run({INPUT: tensors[start : start + _CHUNK]}) for start in range(0, len(tensors), _CHUNK)
         ]

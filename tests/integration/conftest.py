@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from converters.verify import timing
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,3 +51,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 def edgeinfer_command() -> Path:
     """The installed command."""
     return Path(sys.executable).with_name("edgeinfer")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def timed_briefly() -> Iterator[None]:
+    """Time variants for a tenth as long: that they are timed is what tests need, not how well."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timing, "_ROUNDS", 2)
+        patch.setattr(timing, "_SECONDS", 0.02)
+        yield
