@@ -10,6 +10,8 @@ Importing this package loads nothing else: numpy, Pillow and the inference engin
 when they are first used.
 """
 
+from edgeinfer.version import __version__ as __version__
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from edgeinfer.bundle import Bundle, Manifest, open_bundle
@@ -53,8 +55,6 @@ if TYPE_CHECKING:
         listen,
         load,
     )
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "edgeinfer.bundle": ("Bundle", "Manifest", "open_bundle"),

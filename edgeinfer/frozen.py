@@ -21,6 +21,7 @@ def frozen(cls: Class) -> Class:
     made.__init__, made.__repr__ = _init, _repr
     made.__eq__, made.__hash__ = _eq, _hash
     made.__setattr__, made.__delattr__ = _refuse, _refuse
+    made.__reduce__ = _reduce
     return cls
 
 
@@ -74,6 +75,11 @@ def _eq(self: Any, other: object) -> bool:
 
 def _hash(self: Any) -> int:
     return hash(_values(self))
+
+
+def _reduce(self: Any) -> tuple[object, ...]:
+    """Let copies and pickles be made anew of all values: one of a class that has other fields by now is refused."""
+    return type(self), _values(self)
 
 
 def _refuse(self: Any, name: str, _value: object = None) -> NoReturn:

@@ -1,68 +1,158 @@
 """Bundles: a manifest and the content it names by digest, read and written, as a file or a folder."""
 
-from edgeinfer.bundle.answer_rules import picture_size
-from edgeinfer.bundle.audio_steps import SAMPLE_RATES, DecodeAudio, FitLength, LogMel, Mfcc, band_edges
-from edgeinfer.bundle.budgets import Budgets
-from edgeinfer.bundle.canonical import canonical_json, unique_keys
-from edgeinfer.bundle.codec import Dialect, decode, encode
-from edgeinfer.bundle.content import Blob, DType, TensorBlob
-from edgeinfer.bundle.detection import (
-    Boxes,
-    DetectionStep,
-    NonMaximumSuppression,
-    PriorLevel,
-    ScoreThreshold,
-    SsdBoxes,
+from typing import TYPE_CHECKING
+
+from edgeinfer.importing import lazily
+
+if TYPE_CHECKING:
+    from edgeinfer.bundle.all_steps import PostprocessStep, PreprocessStep, steps_digest
+    from edgeinfer.bundle.answer_rules import picture_size
+    from edgeinfer.bundle.audio_steps import SAMPLE_RATES, DecodeAudio, FitLength, LogMel, Mfcc, band_edges
+    from edgeinfer.bundle.budgets import Budgets
+    from edgeinfer.bundle.canonical import canonical_json, unique_keys
+    from edgeinfer.bundle.codec import Dialect, decode, encode
+    from edgeinfer.bundle.content import Blob, DType, TensorBlob
+    from edgeinfer.bundle.detection import (
+        Boxes,
+        DetectionStep,
+        NonMaximumSuppression,
+        PriorLevel,
+        ScoreThreshold,
+        SsdBoxes,
+    )
+    from edgeinfer.bundle.document import manifest_bytes, parse_manifest
+    from edgeinfer.bundle.manifest import (
+        Binding,
+        Document,
+        Golden,
+        Input,
+        Lineage,
+        Manifest,
+        Output,
+        Precision,
+        Quantization,
+        Tolerance,
+        Variant,
+    )
+    from edgeinfer.bundle.measured import Calibration, Latency, Proportion, Split
+    from edgeinfer.bundle.preprocess_rules import MAX_OVERSAMPLING, MAX_PIXELS, tensor_shape
+    from edgeinfer.bundle.reader import Bundle, open_bundle
+    from edgeinfer.bundle.reference import (
+        MOST_SYMBOLS,
+        Cascade,
+        CascadePoint,
+        Confusion,
+        DriftReference,
+        Feature,
+        InputStatistic,
+        Measure,
+        PredictedClass,
+        Projection,
+        StatisticName,
+        TopConfidence,
+    )
+    from edgeinfer.bundle.reopening import keep_opened, reopen
+    from edgeinfer.bundle.require import NAME_PATTERN
+    from edgeinfer.bundle.rules import check_manifest
+    from edgeinfer.bundle.steps import (
+        MAX_FILE_BYTES,
+        CenterCrop,
+        Decode,
+        Layout,
+        Normalize,
+        Resize,
+        Scale,
+        Softmax,
+        TopK,
+        channel_order,
+    )
+    from edgeinfer.bundle.table_steps import Category, Numeric, Row
+    from edgeinfer.bundle.writer import BlobSet, write_bundle
+
+# Who reads a bundle that was read before needs a small part of this room.
+__getattr__ = lazily(
+    __name__,
+    {
+        "Binding": "manifest",
+        "Blob": "content",
+        "BlobSet": "writer",
+        "Boxes": "detection",
+        "Budgets": "budgets",
+        "Bundle": "reader",
+        "Calibration": "measured",
+        "Cascade": "reference",
+        "CascadePoint": "reference",
+        "Category": "table_steps",
+        "CenterCrop": "steps",
+        "Confusion": "reference",
+        "DType": "content",
+        "Decode": "steps",
+        "DecodeAudio": "audio_steps",
+        "DetectionStep": "detection",
+        "Dialect": "codec",
+        "Document": "manifest",
+        "DriftReference": "reference",
+        "Feature": "reference",
+        "FitLength": "audio_steps",
+        "Golden": "manifest",
+        "Input": "manifest",
+        "InputStatistic": "reference",
+        "Latency": "measured",
+        "Layout": "steps",
+        "Lineage": "manifest",
+        "LogMel": "audio_steps",
+        "MAX_FILE_BYTES": "steps",
+        "MAX_OVERSAMPLING": "preprocess_rules",
+        "MAX_PIXELS": "preprocess_rules",
+        "MOST_SYMBOLS": "reference",
+        "Manifest": "manifest",
+        "Measure": "reference",
+        "Mfcc": "audio_steps",
+        "NAME_PATTERN": "require",
+        "NonMaximumSuppression": "detection",
+        "Normalize": "steps",
+        "Numeric": "table_steps",
+        "Output": "manifest",
+        "PostprocessStep": "all_steps",
+        "Precision": "manifest",
+        "PredictedClass": "reference",
+        "PreprocessStep": "all_steps",
+        "PriorLevel": "detection",
+        "Projection": "reference",
+        "Proportion": "measured",
+        "Quantization": "manifest",
+        "Resize": "steps",
+        "Row": "table_steps",
+        "SAMPLE_RATES": "audio_steps",
+        "Scale": "steps",
+        "ScoreThreshold": "detection",
+        "Softmax": "steps",
+        "Split": "measured",
+        "SsdBoxes": "detection",
+        "StatisticName": "reference",
+        "TensorBlob": "content",
+        "Tolerance": "manifest",
+        "TopConfidence": "reference",
+        "TopK": "steps",
+        "Variant": "manifest",
+        "band_edges": "audio_steps",
+        "canonical_json": "canonical",
+        "channel_order": "steps",
+        "check_manifest": "rules",
+        "decode": "codec",
+        "encode": "codec",
+        "keep_opened": "reopening",
+        "manifest_bytes": "document",
+        "open_bundle": "reader",
+        "parse_manifest": "document",
+        "picture_size": "answer_rules",
+        "reopen": "reopening",
+        "steps_digest": "all_steps",
+        "tensor_shape": "preprocess_rules",
+        "unique_keys": "canonical",
+        "write_bundle": "writer",
+    },
 )
-from edgeinfer.bundle.document import manifest_bytes, parse_manifest
-from edgeinfer.bundle.manifest import (
-    Binding,
-    Document,
-    Golden,
-    Input,
-    Lineage,
-    Manifest,
-    Output,
-    Precision,
-    Quantization,
-    Tolerance,
-    Variant,
-)
-from edgeinfer.bundle.measured import Calibration, Latency, Proportion, Split
-from edgeinfer.bundle.preprocess_rules import MAX_FILE_BYTES, MAX_OVERSAMPLING, MAX_PIXELS, tensor_shape
-from edgeinfer.bundle.reader import Bundle, open_bundle
-from edgeinfer.bundle.reference import (
-    MOST_SYMBOLS,
-    Cascade,
-    CascadePoint,
-    Confusion,
-    DriftReference,
-    Feature,
-    InputStatistic,
-    Measure,
-    PredictedClass,
-    Projection,
-    StatisticName,
-    TopConfidence,
-)
-from edgeinfer.bundle.require import NAME_PATTERN
-from edgeinfer.bundle.rules import check_manifest
-from edgeinfer.bundle.steps import (
-    CenterCrop,
-    Decode,
-    Layout,
-    Normalize,
-    PostprocessStep,
-    PreprocessStep,
-    Resize,
-    Scale,
-    Softmax,
-    TopK,
-    channel_order,
-    steps_digest,
-)
-from edgeinfer.bundle.table_steps import Category, Numeric, Row
-from edgeinfer.bundle.writer import BlobSet, write_bundle
 
 __all__ = [
     "MAX_FILE_BYTES",
@@ -133,10 +223,12 @@ __all__ = [
     "check_manifest",
     "decode",
     "encode",
+    "keep_opened",
     "manifest_bytes",
     "open_bundle",
     "parse_manifest",
     "picture_size",
+    "reopen",
     "steps_digest",
     "tensor_shape",
     "unique_keys",

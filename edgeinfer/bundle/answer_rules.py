@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edgeinfer.bundle.all_steps import PostprocessStep
 from edgeinfer.bundle.detection import Boxes, NonMaximumSuppression, PriorLevel, ScoreThreshold, SsdBoxes
 from edgeinfer.bundle.manifest import Input, Manifest, Output
 from edgeinfer.bundle.require import require
-from edgeinfer.bundle.steps import Decode, PostprocessStep, Softmax, TopK, channel_order
+from edgeinfer.bundle.steps import Decode, Softmax, TopK, channel_order
 
 # Beyond this, float32 arithmetic is no longer of use to anyone.
 _LARGE = 1e6

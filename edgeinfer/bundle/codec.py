@@ -21,6 +21,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
+from edgeinfer.bundle.containers import GET_ANOTHER
 from edgeinfer.errors import EdgeInferError, ManifestError
 from edgeinfer.frozen import frozen
 
@@ -49,7 +50,7 @@ class Dialect:
     next_step: str
 
 
-MANIFEST = Dialect(ManifestError, forbid_unknown=False, next_step="get the bundle again or repack it")
+MANIFEST = Dialect(ManifestError, forbid_unknown=False, next_step=GET_ANOTHER)
 
 
 def decode(kind: type[T], value: object, *, where: str, dialect: Dialect = MANIFEST) -> T:
@@ -127,8 +128,8 @@ def _decode_union(kinds: tuple[Any, ...], value: object, where: str, dialect: Di
     if len(rest) == 1:
         return _decode(rest[0], value, where, dialect)
     if all(dataclasses.is_dataclass(kind) for kind in rest):
-        tag = next(name for name in _TAGS if all(name in _hints(kind) for kind in rest))
-        by_tag = {typing.get_args(_hints(kind)[tag])[0]: kind for kind in rest}
+        tag = next(name for name in _TAGS if all(name in field_types(kind) for kind in rest))
+        by_tag = {typing.get_args(field_types(kind)[tag])[0]: kind for kind in rest}
         given = value.get(tag) if isinstance(value, Mapping) else None
         if not isinstance(given, str) or given not in by_tag:
             found = value if given is None else given
@@ -144,7 +145,7 @@ def _decode_union(kinds: tuple[Any, ...], value: object, where: str, dialect: Di
 def _decode_fields(kind: Any, value: object, where: str, dialect: Dialect) -> Any:
     if not isinstance(value, Mapping):
         raise _refusal(where, value, "a table", dialect)
-    hints = _hints(kind)
+    hints = field_types(kind)
     if dialect.forbid_unknown:
         for key in value:
             if key not in hints:
@@ -175,7 +176,8 @@ def _check_text(where: str, value: object, dialect: Dialect) -> None:
 
 
 @functools.cache
-def _hints(kind: Any) -> dict[str, Any]:
+def field_types(kind: Any) -> dict[str, Any]:
+    """Return the types of a dataclass's fields by name; its module may import them when they are asked for here."""
     found = {}
     for base in reversed(kind.__mro__):
         for name, written in inspect.get_annotations(base).items():
@@ -186,7 +188,21 @@ def _hints(kind: Any) -> dict[str, Any]:
 @functools.cache
 def _meaning(annotation: str, module: str) -> Any:
     """Evaluate an annotation in its module, each once: `typing.get_type_hints` would for every class anew."""
-    return eval(annotation, vars(sys.modules[module]))  # noqa: S307 - written in this program's own classes
+    return eval(annotation, {}, _Names(module))  # noqa: S307 - written in this program's own classes
+
+
+class _Names(dict[str, Any]):
+    """What a module gives for its names, those that it imports when asked for among them."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__()
+        self._module = sys.modules[module]
+
+    def __missing__(self, name: str) -> Any:
+        try:
+            return getattr(self._module, name)
+        except AttributeError:
+            raise KeyError(name) from None
 
 
 def _refusal(where: str, value: object, expected: str, dialect: Dialect) -> EdgeInferError:

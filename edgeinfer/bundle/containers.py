@@ -1,39 +1,24 @@
-"""The two forms of a bundle: one stored zip file, or a folder.
+"""Where a bundle's bytes lie: in a folder, or at known places of one file.
 
-Both hold `manifest.json` and `blobs/sha256/<hex>`, and nothing in them is trusted: a container hands
-out bytes up to a stated size, and `edgeinfer.bundle.reader` hashes them before anyone uses them.
+Nothing in them is trusted: a container hands out bytes up to a stated size, and `edgeinfer.bundle.reader` hashes them
+before anyone uses them. The zip file that a bundle is otherwise is a room of its own, `edgeinfer.bundle.archive`.
 """
 
 from __future__ import annotations
 
-import re
-import stat
-import struct
-import zipfile
-import zlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol
 
-from edgeinfer.errors import BundleError, ManifestError
+from edgeinfer.errors import BundleError, EdgeInferError, ManifestError
 
 MANIFEST_NAME = "manifest.json"
 BLOB_FOLDER = "blobs/sha256"
-_ENTRY = re.compile(r"manifest\.json|blobs/sha256/[0-9a-f]{64}")
-_NEXT = "get the bundle again or repack it"
-# Everything the zip module was seen to raise on damaged files, beside OSError.
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    OverflowError,
-    RuntimeError,
-    ValueError,
-)
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+GET_ANOTHER = "get the bundle again or repack it"
+
+Places = Mapping[str, tuple[int, int]]
 
 
 def blob_name(sha256: str) -> str:
@@ -48,10 +33,13 @@ class Container(Protocol):
         """Return the stored size of an entry in bytes, or None where there is none."""
 
     def open(self, name: str) -> BinaryIO:
-        """Open an entry for reading; the caller maps nothing, `reading` does."""
+        """Open an entry for reading; no more than its size is taken from it."""
 
     def names(self) -> frozenset[str] | None:
         """Return the names of all entries, or None for a form that may hold those of others too."""
+
+    def places(self) -> Places | None:
+        """Return where each entry lies in the file, its offset and size in bytes; None for a folder."""
 
     def close(self) -> None:
         """Give the file handle back."""
@@ -59,109 +47,90 @@ class Container(Protocol):
 
 @contextmanager
 def reading(what: str) -> Iterator[None]:
-    """Turn what the file system and the zip module raise into a `BundleError` about `what`."""
+    """Turn whatever reading raises into a `BundleError` about `what`."""
     try:
         yield
-    except _DAMAGE as error:
-        raise BundleError(f"{what} is damaged ({error or type(error).__name__})", next_step=_NEXT) from error
+    except EdgeInferError:
+        raise
     except OSError as error:
-        raise BundleError(f"{what} cannot be read ({error.strerror or error})", next_step=_NEXT) from error
+        raise BundleError(
+            f"{what} cannot be read ({error.strerror or error})", next_step=GET_ANOTHER
+        ) from error
+    except Exception as error:  # the zip module was seen to raise ten types on damaged files
+        raise BundleError(
+            f"{what} is damaged ({error or type(error).__name__})", next_step=GET_ANOTHER
+        ) from error
 
 
-def open_container(path: Path) -> Container:
-    """Open either form.
+def read_manifest(container: Container, path: str) -> bytes:
+    """Return a bundle's manifest as it is stored.
 
     Raises:
-        BundleError: There is nothing there, or it is no bundle.
+        ManifestError: It is too large.
+        BundleError: It cannot be read.
     """
-    with reading(str(path)):
-        if not path.exists():
-            raise BundleError(f"no bundle at {path}", found="nothing there", next_step="check the path")
-        if path.is_dir():
-            return _Folder(path)
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise BundleError(f"{path} is no bundle", found="a device or pipe", expected="a file or folder")
-        if not zipfile.is_zipfile(path):
-            with path.open("rb") as file:
-                start = file.read(8)
-            raise BundleError(
-                f"{path} is no bundle, or is cut short",
-                found=f"{path.stat().st_size} bytes that begin with {start!r}",
-                expected="a whole zip file",
-                next_step="name a .eib file or a bundle folder, or get it again",
+    with reading(f"{MANIFEST_NAME} of {path}"):
+        size = container.size(MANIFEST_NAME) or 0
+        if size > MAX_MANIFEST_BYTES:
+            raise ManifestError(
+                f"{MANIFEST_NAME} of {path}",
+                found=f"{size} bytes",
+                expected=f"at most {MAX_MANIFEST_BYTES}",
+                next_step=GET_ANOTHER,
             )
-        return _Archive(path)
+        with container.open(MANIFEST_NAME) as file:
+            return file.read(size)
+
+
+def in_folder(path: str) -> Container:
+    """Return what reads a folder with `manifest.json` and `blobs/sha256/<hex>`, perhaps the blobs of others too."""
+    return _Folder(path)
+
+
+def in_pieces(path: str, places: Places) -> Container:
+    """Return what reads a file in which it is known what lies where."""
+    return _Pieces(path, places)
 
 
 class _Folder:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
-        if not (path / MANIFEST_NAME).is_file():
-            raise ManifestError(
-                f"{path} is no bundle folder",
-                found="no manifest.json in it",
-                next_step="name a folder that has one",
-            )
 
     def size(self, name: str) -> int | None:
-        path = self._path / name
-        return path.stat().st_size if path.is_file() else None
+        path = f"{self._path}/{name}"
+        return os.stat(path).st_size if os.path.isfile(path) else None
 
     def open(self, name: str) -> BinaryIO:
-        return (self._path / name).open("rb")
+        return open(f"{self._path}/{name}", "rb")
 
     def names(self) -> None:
-        # On a server the blobs of several bundles may lie side by side.
+        return None
+
+    def places(self) -> None:
         return None
 
     def close(self) -> None:
         pass
 
 
-class _Archive:
-    """A zip file whose every entry is stored as it is, under one of the two permitted names."""
-
-    def __init__(self, path: Path) -> None:
-        with reading(str(path)):
-            self._zip = zipfile.ZipFile(path)
-        try:
-            self._entries = {info.filename: info for info in self._zip.infolist()}
-            self._check(path)
-        except BaseException:
-            self._zip.close()
-            raise
-
-    def _check(self, path: Path) -> None:
-        infos = self._zip.infolist()
-        for info in infos:
-            if not _ENTRY.fullmatch(info.orig_filename):
-                raise BundleError(
-                    f"{path} holds an entry that no bundle has",
-                    found=repr(info.orig_filename),
-                    expected="manifest.json or blobs/sha256/<64 hex digits>",
-                    next_step="do not unpack it; get the bundle from its maker",
-                )
-            if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
-                raise BundleError(
-                    f"entry {info.filename} of {path} is compressed",
-                    found=f"{info.compress_size} bytes that claim to be {info.file_size}",
-                    expected="stored entries",
-                    next_step=_NEXT,
-                )
-        if len(self._entries) != len(infos):
-            raise BundleError(f"{path} holds an entry twice", expected="unique names", next_step=_NEXT)
-        if MANIFEST_NAME not in self._entries:
-            raise ManifestError(f"{path} has no manifest.json", next_step="name an edgeinfer bundle")
+class _Pieces:
+    def __init__(self, path: str, places: Places) -> None:
+        self._path, self._places = path, places
 
     def size(self, name: str) -> int | None:
-        info = self._entries.get(name)
-        return info.file_size if info else None
+        _, size = self._places.get(name, (0, None))
+        return size
 
     def open(self, name: str) -> BinaryIO:
-        return cast("BinaryIO", self._zip.open(self._entries[name]))
+        file = open(self._path, "rb")  # noqa: SIM115 - whoever reads closes it
+        file.seek(self._places[name][0])
+        return file
 
     def names(self) -> frozenset[str]:
-        return frozenset(self._entries)
+        return frozenset(self._places)
+
+    def places(self) -> Places:
+        return self._places
 
     def close(self) -> None:
-        self._zip.close()
+        pass

@@ -6,11 +6,10 @@ import json
 
 from edgeinfer.bundle.canonical import unique_keys
 from edgeinfer.bundle.codec import decode, encode
+from edgeinfer.bundle.containers import GET_ANOTHER, MAX_MANIFEST_BYTES
 from edgeinfer.bundle.manifest import FORMAT, SCHEMA_VERSION, Manifest
 from edgeinfer.bundle.rules import check_manifest
 from edgeinfer.errors import ManifestError
-
-MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 
 
 def parse_manifest(data: bytes) -> Manifest:
@@ -65,6 +64,4 @@ def _parse_json(data: bytes) -> object:
     try:
         return json.loads(data.decode("utf-8"), object_pairs_hook=unique_keys, parse_constant=no_constants)
     except (ValueError, RecursionError) as error:
-        raise ManifestError(
-            f"manifest.json is not valid JSON ({error})", next_step="get the bundle again or repack it"
-        ) from None
+        raise ManifestError(f"manifest.json is not valid JSON ({error})", next_step=GET_ANOTHER) from None

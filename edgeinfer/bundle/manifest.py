@@ -9,14 +9,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from edgeinfer.bundle.budgets import Budgets
-from edgeinfer.bundle.content import Blob, DType, TensorBlob
-from edgeinfer.bundle.measured import Calibration, Latency, Proportion
-from edgeinfer.bundle.reference import Cascade, Confusion, DriftReference
-from edgeinfer.bundle.steps import PostprocessStep, PreprocessStep
 from edgeinfer.frozen import frozen
+from edgeinfer.importing import lazily
+
+if TYPE_CHECKING:
+    from edgeinfer.bundle.all_steps import PostprocessStep, PreprocessStep
+    from edgeinfer.bundle.budgets import Budgets
+    from edgeinfer.bundle.content import Blob, DType, TensorBlob
+    from edgeinfer.bundle.measured import Calibration, Latency, Proportion
+    from edgeinfer.bundle.reference import Cascade, Confusion, DriftReference
+
+# Types of fields: whoever reads JSON asks for them, and a manifest that was read before needs only those in it.
+__getattr__ = lazily(
+    "edgeinfer.bundle",
+    {
+        "Blob": "content",
+        "Budgets": "budgets",
+        "Calibration": "measured",
+        "Cascade": "reference",
+        "Confusion": "reference",
+        "DType": "content",
+        "DriftReference": "reference",
+        "Latency": "measured",
+        "PostprocessStep": "all_steps",
+        "PreprocessStep": "all_steps",
+        "Proportion": "measured",
+        "TensorBlob": "content",
+    },
+)
 
 FORMAT = "edgeinfer-bundle"
 SCHEMA_VERSION = 1

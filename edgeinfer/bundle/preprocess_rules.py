@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from edgeinfer.bundle.all_steps import PreprocessStep
 from edgeinfer.bundle.audio_steps import (
     SAMPLE_RATES,
     DecodeAudio,
@@ -15,11 +16,11 @@ from edgeinfer.bundle.audio_steps import (
 )
 from edgeinfer.bundle.require import require
 from edgeinfer.bundle.steps import (
+    MAX_FILE_BYTES,
     CenterCrop,
     Decode,
     Layout,
     Normalize,
-    PreprocessStep,
     Resize,
     Scale,
     channel_order,
@@ -30,7 +31,6 @@ from edgeinfer.bundle.table_steps import Category, Numeric, Row
 MAX_PIXELS = 178_956_970
 MAX_OVERSAMPLING = 64
 _MAX_SAMPLES = 2**22
-MAX_FILE_BYTES = 2**29
 # A spectrum of so many values takes 128 MiB while it is made.
 _MOST_SPECTRUM = 2**24
 _MOST_VALUES = 65_536

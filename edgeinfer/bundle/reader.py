@@ -11,61 +11,51 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from edgeinfer.bundle.containers import MANIFEST_NAME, Container, blob_name, open_container, reading
-from edgeinfer.bundle.content import Blob
-from edgeinfer.bundle.document import MAX_MANIFEST_BYTES, parse_manifest
-from edgeinfer.bundle.manifest import Manifest
-from edgeinfer.errors import BundleError, DigestError, ManifestError
-from edgeinfer.host import atomic_file
+from edgeinfer.bundle.containers import (
+    GET_ANOTHER,
+    MANIFEST_NAME,
+    Container,
+    blob_name,
+    read_manifest,
+    reading,
+)
+from edgeinfer.errors import BundleError, DigestError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgeinfer.bundle.content import Blob
+    from edgeinfer.bundle.manifest import Manifest
 
 _CHUNK = 1024 * 1024
-_NEXT = "get the bundle again or repack it"
 
 
 class Bundle:
     """An open bundle: its manifest, its digest, and its blobs on demand.
 
     Attributes:
-        path: Where it lies.
         manifest: What it says about itself.
         manifest_bytes: The manifest as it is stored.
         digest: SHA-256 (hex) of `manifest_bytes`, which names every blob by digest: the identity
             of the whole bundle, the same in both forms.
+        container: Its bytes by name.
     """
 
-    def __init__(self, path: Path, container: Container) -> None:
-        self.path = path
-        self._container = container
-        self.manifest_bytes = self._read_manifest()
-        self.digest = hashlib.sha256(self.manifest_bytes).hexdigest()
-        self.manifest: Manifest = parse_manifest(self.manifest_bytes)
-        self._check_names()
+    def __init__(self, path: str, container: Container, stored: bytes, manifest: Manifest) -> None:
+        self._path = path
+        self.container = container
+        self.manifest_bytes, self.manifest = stored, manifest
+        self.digest = hashlib.sha256(stored).hexdigest()
 
-    def _read_manifest(self) -> bytes:
-        with reading(f"manifest.json of {self.path}"):
-            size = self._container.size(MANIFEST_NAME) or 0
-            if size > MAX_MANIFEST_BYTES:
-                raise ManifestError(
-                    f"manifest.json of {self.path}",
-                    found=f"{size} bytes",
-                    expected=f"at most {MAX_MANIFEST_BYTES}",
-                    next_step=_NEXT,
-                )
-            with self._container.open(MANIFEST_NAME) as file:
-                return file.read(MAX_MANIFEST_BYTES + 1)
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        from pathlib import Path  # takes 3 ms to import
 
-    def _check_names(self) -> None:
-        names = self._container.names()
-        if names is None:
-            return
-        extra = names - {MANIFEST_NAME} - {blob_name(sha256) for sha256 in self.manifest.blobs()}
-        if extra:
-            raise BundleError(
-                f"{self.path} holds what its manifest does not name", found=sorted(extra)[0], next_step=_NEXT
-            )
+        return Path(self._path)
 
     def chunks(self, blob: Blob) -> Iterator[bytes]:
         """Yield a blob's bytes piece by piece, with bounded memory.
@@ -78,20 +68,20 @@ class Bundle:
             BundleError: The blob is missing or cannot be read.
         """
         name = blob_name(blob.sha256)
-        with reading(f"blob {blob.sha256[:12]} of {self.path}"):
-            size = self._container.size(name)
+        with reading(f"blob {blob.sha256[:12]} of {self._path}"):
+            size = self.container.size(name)
             if size is None:
-                raise BundleError(f"{self.path} lacks blob {blob.sha256[:12]}", next_step=_NEXT)
+                raise BundleError(f"{self._path} lacks blob {blob.sha256[:12]}", next_step=GET_ANOTHER)
             if size != blob.size:
                 raise DigestError(
-                    f"blob {blob.sha256[:12]} of {self.path}",
+                    f"blob {blob.sha256[:12]} of {self._path}",
                     found=f"{size} bytes",
                     expected=f"{blob.size} bytes",
-                    next_step=_NEXT,
+                    next_step=GET_ANOTHER,
                 )
             hasher = hashlib.sha256()
             left = blob.size
-            with self._container.open(name) as file:
+            with self.container.open(name) as file:
                 while left:
                     chunk = file.read(min(_CHUNK, left))
                     if not chunk:
@@ -101,10 +91,10 @@ class Bundle:
                     yield chunk
         if left or hasher.hexdigest() != blob.sha256:
             raise DigestError(
-                f"blob of {self.path} was changed",
+                f"blob of {self._path} was changed",
                 found=f"sha256 {hasher.hexdigest()[:12]}",
                 expected=blob.sha256[:12],
-                next_step=_NEXT,
+                next_step=GET_ANOTHER,
             )
 
     def read(self, blob: Blob) -> bytes:
@@ -123,6 +113,8 @@ class Bundle:
             DigestError: Size or digest differ from the manifest.
             BundleError: The blob cannot be read, or the file cannot be written.
         """
+        from edgeinfer.host import atomic_file
+
         try:
             with atomic_file(path) as file:
                 for chunk in self.chunks(blob):
@@ -147,7 +139,7 @@ class Bundle:
 
     def close(self) -> None:
         """Give the file handle back."""
-        self._container.close()
+        self.container.close()
 
     def __enter__(self) -> Bundle:
         return self
@@ -172,10 +164,28 @@ def open_bundle(path: str | os.PathLike[str]) -> Bundle:
         raise BundleError(
             "a bundle is opened by its path", found=type(path).__name__, expected="text or a path"
         )
-    path = Path(path)
-    container = open_container(path)
+    from pathlib import Path
+
+    from edgeinfer.bundle.archive import open_container
+    from edgeinfer.bundle.document import parse_manifest
+
+    container = open_container(Path(path))
     try:
-        return Bundle(path, container)
+        stored = read_manifest(container, str(path))
+        manifest = parse_manifest(stored)
+        _check_names(str(path), container, manifest)
+        return Bundle(str(path), container, stored, manifest)
     except BaseException:
         container.close()
         raise
+
+
+def _check_names(path: str, container: Container, manifest: Manifest) -> None:
+    names = container.names()
+    if names is None:
+        return
+    extra = names - {MANIFEST_NAME} - {blob_name(sha256) for sha256 in manifest.blobs()}
+    if extra:
+        raise BundleError(
+            f"{path} holds what its manifest does not name", found=sorted(extra)[0], next_step=GET_ANOTHER
+        )

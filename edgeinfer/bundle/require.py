@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeinfer.bundle.codec import MANIFEST
+from edgeinfer.bundle.containers import GET_ANOTHER
 from edgeinfer.errors import ManifestError
 
 HEX_PATTERN = "[0-9a-f]{64}"
@@ -16,4 +16,4 @@ def require(good: object, where: str, found: object, expected: object) -> None:
         ManifestError: `good` is false.
     """
     if not good:
-        raise ManifestError(where, found=found, expected=expected, next_step=MANIFEST.next_step)
+        raise ManifestError(where, found=found, expected=expected, next_step=GET_ANOTHER)

@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Iterable
 
+from edgeinfer.bundle.all_steps import steps_digest
 from edgeinfer.bundle.answer_rules import check_answer
 from edgeinfer.bundle.budgets import check_budgets
 from edgeinfer.bundle.content import TensorBlob
@@ -21,7 +22,6 @@ from edgeinfer.bundle.manifest import Binding, Golden, Input, Manifest, Output, 
 from edgeinfer.bundle.preprocess_rules import check_steps
 from edgeinfer.bundle.reference_rules import check_references
 from edgeinfer.bundle.require import HEX_PATTERN, NAME_PATTERN, require
-from edgeinfer.bundle.steps import steps_digest
 
 _WIDTHS = {
     "float32": 4,

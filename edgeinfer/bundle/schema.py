@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from edgeinfer.bundle.codec import field_types
 from edgeinfer.bundle.manifest import Manifest
 from edgeinfer.bundle.reference import MOST_SYMBOLS
 from edgeinfer.bundle.require import HEX_PATTERN, NAME_PATTERN
@@ -90,7 +91,7 @@ def _reference(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _object(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    hints = typing.get_type_hints(kind)
+    hints = field_types(kind)
     summary, attributes = _described(kind)
     properties, required = {}, []
     for field in dataclasses.fields(kind):

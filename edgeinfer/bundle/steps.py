@@ -1,23 +1,22 @@
-"""The steps that a manifest declares before and after the model, as data.
+"""The steps of pictures, those of any tensor, and those of a classification, as data.
 
 `edgeinfer.preprocess` executes them; docs/bundle-format.md defines each to the last rounding.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from edgeinfer.bundle.audio_steps import AudioStep
-from edgeinfer.bundle.canonical import canonical_json
-from edgeinfer.bundle.codec import encode
-from edgeinfer.bundle.detection import DetectionStep
-from edgeinfer.bundle.table_steps import Row
 from edgeinfer.frozen import frozen
+
+if TYPE_CHECKING:
+    from edgeinfer.bundle.all_steps import PreprocessStep
 
 Color = Literal["RGB", "L"]
 Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+# Of a source, whatever its kind.
+MAX_FILE_BYTES = 2**29
 ResizeMode = Literal["squash", "fit-crop", "letterbox"]
 
 
@@ -97,9 +96,6 @@ class Layout:
     op: Literal["layout"] = "layout"
 
 
-PreprocessStep = Decode | Resize | CenterCrop | Scale | Normalize | Layout | AudioStep | Row
-
-
 @frozen
 class Softmax:
     """Logits to probabilities over the last axis: `softmax(x / temperature)` in float64."""
@@ -119,14 +115,6 @@ class TopK:
     op: Literal["top_k"] = "top_k"
 
 
-PostprocessStep = Softmax | TopK | DetectionStep
-
-
 def channel_order(steps: Sequence[PreprocessStep]) -> Literal["HWC", "CHW"]:
     """Return the order of axes in which steps leave a picture: channels last, unless a layout says otherwise."""
     return next((step.order for step in steps if isinstance(step, Layout)), "HWC")
-
-
-def steps_digest(steps: Sequence[PreprocessStep]) -> str:
-    """Return the SHA-256 (hex) of the steps' canonical JSON (RFC 8785)."""
-    return hashlib.sha256(canonical_json(encode(tuple(steps)))).hexdigest()

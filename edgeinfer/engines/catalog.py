@@ -5,19 +5,41 @@ from __future__ import annotations
 import functools
 from typing import cast
 
-from edgeinfer.engines.seam import Engine
+from edgeinfer.engines.seam import Engine, EngineInfo, Session, SessionOptions
 from edgeinfer.errors import EngineUnavailable
 from edgeinfer.importing import imported
 
+
+class _OnDemand:
+    """An engine whose module is imported when it is first asked for something: most programs need one of them."""
+
+    def __init__(self, name: str, file_format: str, home: str) -> None:
+        self.name, self.formats = name, frozenset({file_format})
+        self._home = home
+
+    def info(self) -> EngineInfo:
+        return self._engine.info()
+
+    def load(self, model: bytes, options: SessionOptions) -> Session:
+        return self._engine.load(model, options)
+
+    @functools.cached_property
+    def _engine(self) -> Engine:
+        module, _, kind = self._home.partition(":")
+        return cast("Engine", getattr(imported(module), kind)())
+
+
 # In order of preference where nothing else decides.
 _ENGINES = {
-    "litert": "edgeinfer.engines.litert:LiteRt",
-    "onnxruntime": "edgeinfer.engines.onnx_runtime:OnnxRuntime",
+    each.name: each
+    for each in (
+        _OnDemand("litert", "tflite", "edgeinfer.engines.litert:LiteRt"),
+        _OnDemand("onnxruntime", "onnx", "edgeinfer.engines.onnx_runtime:OnnxRuntime"),
+    )
 }
 ENGINE_NAMES = tuple(_ENGINES)
 
 
-@functools.cache
 def engine_named(name: str) -> Engine:
     """Return an engine of the catalog; it may still turn out not to be installed.
 
@@ -28,5 +50,4 @@ def engine_named(name: str) -> Engine:
         raise EngineUnavailable(
             "unknown engine", found=repr(name), expected=" or ".join(ENGINE_NAMES), next_step="check the name"
         )
-    module, _, kind = _ENGINES[name].partition(":")
-    return cast("Engine", getattr(imported(module), kind)())
+    return _ENGINES[name]

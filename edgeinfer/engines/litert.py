@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -148,12 +148,13 @@ class _OneToOne(_LiteRtSession):
             free.append(one)
 
 
-@dataclass
 class _Sized:
     """An interpreter, and the shapes of its inputs that it is allocated for."""
 
-    interpreter: Any
-    shapes: Mapping[str, tuple[int, ...]]
+    __slots__ = ("interpreter", "shapes")
+
+    def __init__(self, interpreter: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self.interpreter, self.shapes = interpreter, shapes
 
 
 def _failed(error: Exception) -> EngineRunError:

@@ -9,9 +9,9 @@ Invariants:
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from edgeinfer.host import keep_newest, processor
@@ -22,9 +22,7 @@ _MOST_BYTES = 64 * 2**20
 _MOST_FILES = 64
 
 
-def kept_session(
-    folder: Path, model: bytes, how: str, make: Callable[[bytes, Path | None, bool], Any]
-) -> Any:
+def kept_session(folder: str, model: bytes, how: str, make: Callable[[bytes, str | None, bool], Any]) -> Any:
     """Return a session of an optimized model, kept or made now.
 
     Args:
@@ -40,7 +38,7 @@ def kept_session(
     if len(model) > _MOST_BYTES:
         return make(model, None, False)
     key = hashlib.sha256(f"{how} {processor()} {hashlib.sha256(model).hexdigest()}".encode()).hexdigest()
-    file = folder / "onnx" / f"{key[:32]}.model"
+    file = f"{folder}/onnx/{key[:32]}.model"
     kept = _read(file)
     if kept is not None:
         with suppress(Exception):  # of a build of the same version that knows other operators: made anew
@@ -48,10 +46,10 @@ def kept_session(
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="edgeinfer-") as scratch:
-        written = Path(scratch) / "optimized.onnx"
+        written = os.path.join(scratch, "optimized.onnx")
         try:
             session = make(model, written, False)
-            data = written.read_bytes()
+            data = _content(written)
         except Exception:  # the model does not load, which shows again, or there is no room for another one
             return make(model, None, False)
     with suppress(Exception):  # what the next start will run is what this one's golden outputs must hold for
@@ -60,11 +58,16 @@ def kept_session(
     return session
 
 
-def _read(file: Path) -> bytes | None:
+def _read(file: str) -> bytes | None:
     try:
-        stored = file.read_bytes()
+        stored = _content(file)
     except OSError:
         return None
     head = len(_MARK) + 64
     mark, digest, data = stored[: len(_MARK)], stored[len(_MARK) : head], stored[head:]
     return data if mark == _MARK and hashlib.sha256(data).hexdigest().encode() == digest else None
+
+
+def _content(file: str) -> bytes:
+    with open(file, "rb") as opened:
+        return opened.read()

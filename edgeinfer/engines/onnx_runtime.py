@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -28,7 +27,7 @@ _DTYPES = {
     "tensor(bool)": "bool",
 }
 
-_CPUINFO = Path("/proc/cpuinfo")
+_CPUINFO = "/proc/cpuinfo"
 _EXACT = "session.x64quantprecision"
 _PLACEMENT = "session.record_ep_graph_assignment_info"
 _CPU = "CPUExecutionProvider"
@@ -66,7 +65,7 @@ class OnnxRuntime:
             )
         inexact_here = provider == _CPU and not _has_vnni()
 
-        def make(data: bytes, write_to: Path | None = None, optimized: bool = False) -> Any:
+        def make(data: bytes, write_to: str | None = None, optimized: bool = False) -> Any:
             def session(exact: bool | None) -> Any:
                 settings = _settings(runtime, options.threads, (write_to, optimized), exact)
                 if provider != _CPU:
@@ -153,7 +152,7 @@ def _tensors(values: list[Any]) -> tuple[TensorInfo, ...]:
     )
 
 
-def _settings(runtime: ModuleType, threads: int, kept: tuple[Path | None, bool], exact: bool | None) -> Any:
+def _settings(runtime: ModuleType, threads: int, kept: tuple[str | None, bool], exact: bool | None) -> Any:
     """Return a session's options.
 
     Without VNNI x86 sums products of uint8 and int8 in pairs that saturate at 16 bits. `exact` turns int8 weights to
@@ -172,7 +171,7 @@ def _settings(runtime: ModuleType, threads: int, kept: tuple[Path | None, bool],
         settings.add_session_config_entry(_EXACT, str(int(exact)))
     write_to, optimized = kept
     if write_to is not None:
-        settings.optimized_model_filepath = str(write_to)
+        settings.optimized_model_filepath = write_to
     if optimized:
         settings.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return settings
@@ -208,7 +207,8 @@ def _placement(session: Any, provider: str) -> str:
 def _has_vnni() -> bool:
     """Whether Linux says that this processor sums products of bytes exactly; elsewhere it is not known."""
     try:
-        told = _CPUINFO.read_text(errors="replace")
+        with open(_CPUINFO, encoding="utf-8", errors="replace") as file:
+            told = file.read()
     except OSError:
         return False
     flags = next((line for line in told.splitlines() if line.startswith("flags")), "").split()

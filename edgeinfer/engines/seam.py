@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgeinfer.bundle import Quantization
 from edgeinfer.frozen import frozen
 
-Array = NDArray[np.generic]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgeinfer.bundle import Quantization
+
+    Array = NDArray[np.generic]
+else:
+    Array = np.ndarray
 
 
 @frozen
@@ -44,7 +48,7 @@ class SessionOptions:
 
     threads: int = 1
     provider: str | None = None
-    cache: Path | None = None
+    cache: str | None = None
 
 
 @frozen

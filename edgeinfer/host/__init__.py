@@ -1,15 +1,49 @@
 """This machine: its files, processors and memory."""
 
-from edgeinfer.host.affinity import allowed_processors, keep_on, processor_in_use
-from edgeinfer.host.caches import cache_folder, keep_newest
-from edgeinfer.host.cgroup import GroupLimits, group_limits
-from edgeinfer.host.cpus import processor, usable_cpus
-from edgeinfer.host.files import atomic_directory, atomic_file
-from edgeinfer.host.lock import FileLock
-from edgeinfer.host.memory import grown_since, resident_bytes
-from edgeinfer.host.output import output_to
-from edgeinfer.host.packages import packages_of, versions_of
-from edgeinfer.host.thermal import Thermal, thermal
+from typing import TYPE_CHECKING
+
+from edgeinfer.importing import lazily
+
+if TYPE_CHECKING:
+    from edgeinfer.host.affinity import allowed_processors, keep_on, processor_in_use
+    from edgeinfer.host.caches import cache_folder, keep_newest
+    from edgeinfer.host.cgroup import GroupLimits, group_limits
+    from edgeinfer.host.cpus import processor, usable_cpus
+    from edgeinfer.host.files import atomic_directory, atomic_file
+    from edgeinfer.host.heat import Thermal, thermal
+    from edgeinfer.host.keeping import keep, kept
+    from edgeinfer.host.lock import FileLock
+    from edgeinfer.host.memory import grown_since, resident_bytes
+    from edgeinfer.host.output import output_to
+    from edgeinfer.host.packages import packages_of, versions_of
+
+# A start needs some of it.
+__getattr__ = lazily(
+    __name__,
+    {
+        "FileLock": "lock",
+        "GroupLimits": "cgroup",
+        "Thermal": "heat",
+        "allowed_processors": "affinity",
+        "atomic_directory": "files",
+        "atomic_file": "files",
+        "cache_folder": "caches",
+        "group_limits": "cgroup",
+        "grown_since": "memory",
+        "keep": "keeping",
+        "keep_newest": "caches",
+        "keep_on": "affinity",
+        "kept": "keeping",
+        "output_to": "output",
+        "packages_of": "packages",
+        "processor": "cpus",
+        "processor_in_use": "affinity",
+        "resident_bytes": "memory",
+        "thermal": "heat",
+        "usable_cpus": "cpus",
+        "versions_of": "packages",
+    },
+)
 
 __all__ = [
     "FileLock",
@@ -21,8 +55,10 @@ __all__ = [
     "cache_folder",
     "group_limits",
     "grown_since",
+    "keep",
     "keep_newest",
     "keep_on",
+    "kept",
     "output_to",
     "packages_of",
     "processor",

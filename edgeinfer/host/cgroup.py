@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
 
 from edgeinfer.frozen import frozen
 
@@ -24,7 +23,7 @@ class GroupLimits:
     memory_bytes: int | None = None
 
 
-def group_limits(root: Path = Path("/")) -> GroupLimits:
+def group_limits(root: str = "/") -> GroupLimits:
     """Read the limits of every group that holds this process, in either version of the interface.
 
     Sources: the kernel's documentation, `admin-guide/cgroup-v2` (`cpu.max`, `memory.max`) and
@@ -36,31 +35,33 @@ def group_limits(root: Path = Path("/")) -> GroupLimits:
     cpus: list[float] = []
     memory: list[int] = []
     for group in _groups(root):
-        cpus += _cpu_max(_words(group / "cpu.max"))
-        cpus += _cpu_max(_words(group / "cpu.cfs_quota_us") + _words(group / "cpu.cfs_period_us"))
+        cpus += _cpu_max(_words(f"{group}/cpu.max"))
+        cpus += _cpu_max(_words(f"{group}/cpu.cfs_quota_us") + _words(f"{group}/cpu.cfs_period_us"))
         for name in ("memory.max", "memory.limit_in_bytes"):
-            memory += [int(word) for word in _words(group / name)[:1] if word.isdigit()]
+            memory += [int(word) for word in _words(f"{group}/{name}")[:1] if word.isdigit()]
     bounded = [each for each in memory if each < _NO_LIMIT_V1]
     return GroupLimits(min(cpus, default=None), min(bounded, default=None))
 
 
-def _groups(root: Path) -> Iterator[Path]:
+def _groups(root: str) -> Iterator[str]:
     """Yield the folder of each group that holds this process, up to the root of its hierarchy."""
-    mounts = root / "sys/fs/cgroup"
-    for line in _lines(root / "proc/self/cgroup"):
+    mounts = f"{root}/sys/fs/cgroup"
+    for line in _lines(f"{root}/proc/self/cgroup"):
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         # Within a container the path may be the host's, while the group is mounted as the root.
-        hierarchies = [mounts] if not controllers else [mounts / controllers, *_each(mounts, controllers)]
-        inner = PurePosixPath(path.lstrip("/"))
+        hierarchies = (
+            [mounts] if not controllers else [f"{mounts}/{controllers}", *_each(mounts, controllers)]
+        )
+        parts = [part for part in path.split("/") if part not in ("", ".")]
         for hierarchy in hierarchies:
-            for group in (inner, *inner.parents):
-                if ".." not in group.parts:
-                    yield hierarchy / group
+            for length in range(len(parts), -1, -1):
+                if ".." not in parts[:length]:
+                    yield "/".join([hierarchy, *parts[:length]])
 
 
-def _each(mounts: Path, controllers: str) -> list[Path]:
-    return [mounts / name for name in controllers.split(",") if name in ("cpu", "memory")]
+def _each(mounts: str, controllers: str) -> list[str]:
+    return [f"{mounts}/{name}" for name in controllers.split(",") if name in ("cpu", "memory")]
 
 
 def _cpu_max(words: list[str]) -> list[float]:
@@ -70,12 +71,13 @@ def _cpu_max(words: list[str]) -> list[float]:
     return [int(words[0]) / int(words[1])]
 
 
-def _words(path: Path) -> list[str]:
+def _words(path: str) -> list[str]:
     return " ".join(_lines(path)).split()
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: str) -> list[str]:
     try:
-        return path.read_text(errors="replace").splitlines()
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().splitlines()
     except OSError:
         return []

@@ -28,7 +28,7 @@ def processor() -> str:
 def _model() -> str | None:
     """Return what Linux calls the processor; asking Python would start a process."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as listing:  # noqa: PTH123 - as elsewhere here
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as listing:
             for line in listing:
                 key, _, value = line.partition(":")
                 if key.strip() in ("model name", "Model"):

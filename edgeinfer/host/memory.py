@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 
 def resident_bytes() -> int | None:
@@ -12,9 +11,11 @@ def resident_bytes() -> int | None:
 
     Linux tells the present value; macOS, through `getrusage`, only the highest one so far.
     """
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    try:
+        with open("/proc/self/statm", encoding="utf-8") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        pass
     if sys.platform == "darwin":
         import resource
 

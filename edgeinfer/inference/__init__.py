@@ -2,6 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+# First, while few frames are open: CPython 3.11 keeps frames in chunks of 16 KiB, and where a chunk ends in the midst
+# of numpy's import, each call beyond it asks the system for another one: up to 10 ms.
+import numpy as np  # noqa: F401
+
 from edgeinfer.importing import lazily
 from edgeinfer.inference.health import Alarm, Health
 from edgeinfer.inference.load import load

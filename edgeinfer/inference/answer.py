@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from edgeinfer.bundle import Boxes, Manifest, Softmax, SsdBoxes, TopK, picture_size
+from edgeinfer.bundle import Manifest, Softmax, TopK
 from edgeinfer.engines.seam import Array
 from edgeinfer.errors import EngineRunError
 from edgeinfer.inference.prediction import Detection, LabelScore
-from edgeinfer.preprocess import Detector, Placement, softmax, top_k
+from edgeinfer.preprocess import Placement, softmax, top_k
 
 
 class Answer:
@@ -26,11 +26,14 @@ class Answer:
         declared = manifest.outputs[0]
         steps = declared.postprocess
         self.name, self.labels = declared.name, declared.labels
-        self.detects = any(isinstance(step, Boxes | SsdBoxes) for step in steps)
+        self.detects = any(step.op in ("boxes", "ssd_boxes") for step in steps)
         self._temperature = next((step.temperature for step in steps if isinstance(step, Softmax)), None)
         self._classifies = bool(steps) and not self.detects
         self._k = next((step.k for step in steps if isinstance(step, TopK)), 1)
         if self.detects:
+            from edgeinfer.bundle import picture_size
+            from edgeinfer.preprocess import Detector
+
             self._height, self._width = picture_size(manifest.inputs[0])
             rest = [step for step in steps if not isinstance(step, Softmax | TopK)]
             self._detector = Detector(rest, self._height, self._width)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from edgeinfer.bundle import Budgets
 from edgeinfer.frozen import frozen
+
+if TYPE_CHECKING:
+    from edgeinfer.bundle import Budgets
 
 
 @frozen
@@ -67,7 +70,8 @@ class Health:
 
 def with_alarms(health: Health, budgets: Budgets | None) -> Health:
     """Return the state with all that is to be said of it."""
-    return replace(health, alarms=(*_exceeded(health, budgets or Budgets()), *_wrong(health)))
+    exceeded = _exceeded(health, budgets) if budgets else ()
+    return replace(health, alarms=(*exceeded, *_wrong(health)))
 
 
 def _exceeded(health: Health, budgets: Budgets) -> list[Alarm]:

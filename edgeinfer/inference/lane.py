@@ -6,7 +6,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -32,39 +31,46 @@ class State(Enum):
     GONE = auto()  # its caller gave up
 
 
-@dataclass(eq=False)
 class Lane:
     """One model file that answers, as the scheduler sees it.
 
-    Attributes:
+    Args:
         run: Runs tensors with a number of items.
         threads: Threads that one run keeps busy.
         max_batch: Items that may run together; 1 where batching does not pay.
         max_delay_ns: How long a batch may wait for company, when the one before had some.
         max_waiting: Calls that may stand in line.
+        name: For messages.
+
+    Attributes:
         on_delay: Told when a call left the line: now and how long it stood there, in nanoseconds.
         durations: How long runs took.
         ran: Told of a run's outputs: of each that took over a millisecond, else of one in 64.
         errors: Runs that failed.
-        name: For messages.
     """
 
-    run: Run
-    threads: int = 1
-    max_batch: int = 1
-    max_delay_ns: int = 0
-    max_waiting: int = 1024
-    on_delay: Callable[[int, int], None] | None = None
-    durations: DurationHistogram = field(default_factory=DurationHistogram)
-    ran: Callable[[Tensors], None] | None = None
-    errors: int = 0
-    name: str = "the model"
-    # The rest is the scheduler's.
-    waiting: deque[Ticket] = field(default_factory=deque)
-    in_line: int = 0
-    last_ns: int = _NOT_YET
-    gathering: Ticket | None = None
-    company: bool = False
+    def __init__(
+        self,
+        run: Run,
+        *,
+        threads: int = 1,
+        max_batch: int = 1,
+        max_delay_ns: int = 0,
+        max_waiting: int = 1024,
+        name: str = "the model",
+    ) -> None:
+        self.run, self.threads, self.name = run, threads, name
+        self.max_batch, self.max_delay_ns, self.max_waiting = max_batch, max_delay_ns, max_waiting
+        self.on_delay: Callable[[int, int], None] | None = None
+        self.durations = DurationHistogram()
+        self.ran: Callable[[Tensors], None] | None = None
+        self.errors = 0
+        # The rest is the scheduler's.
+        self.waiting: deque[Ticket] = deque()
+        self.in_line = 0
+        self.last_ns = _NOT_YET
+        self.gathering: Ticket | None = None
+        self.company = False
 
 
 class Ticket:

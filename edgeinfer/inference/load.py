@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from edgeinfer.bundle import Bundle, open_bundle
+from edgeinfer.bundle import Bundle, keep_opened, reopen
 from edgeinfer.engines import ENGINE_NAMES, Engine, SessionOptions, engine_named
 from edgeinfer.errors import InputError
 from edgeinfer.host import grown_since, resident_bytes
 from edgeinfer.inference.choose import Terms, choose
-from edgeinfer.inference.golden import can_preprocess, run_golden_sources
 from edgeinfer.inference.health import Health
 from edgeinfer.inference.model import Hooks, Model
 from edgeinfer.inference.prediction import Prediction
@@ -83,12 +82,12 @@ def load(  # noqa: PLR0913 - each is a choice that a caller may want to make alo
         cache=None if own else cache(),
     )
     traffic = traffic or Traffic()
-    with open_bundle(path) as bundle:
+    with _opened(path, terms.cache) as bundle:
         normal, selection = _served(bundle, engines, wished, (terms, traffic))
         lighter = None
         try:
-            if self_test and not selection.cached and can_preprocess(bundle):
-                run_golden_sources(bundle)
+            if self_test and not selection.cached:
+                _check_preprocessing(bundle)
             if traffic.shed_to is not None:
                 lighter = _lighter(bundle, engines, (normal, wished), (terms, traffic))
         except BaseException:
@@ -99,6 +98,25 @@ def load(  # noqa: PLR0913 - each is a choice that a caller may want to make alo
         serving = Serving(normal, watch, lighter, traffic.shedding)
         hooks = Hooks(on_prediction, on_health)
         return Model(bundle.manifest, bundle.digest, selection, serving, hooks)
+
+
+def _opened(path: str | os.PathLike[str], cache: str | None) -> Bundle:
+    before = reopen(path, cache) if cache else None
+    if before is not None:
+        return before
+    from edgeinfer.bundle import open_bundle
+
+    bundle = open_bundle(path)
+    if cache:
+        keep_opened(bundle, cache)
+    return bundle
+
+
+def _check_preprocessing(bundle: Bundle) -> None:
+    from edgeinfer.inference.golden import can_preprocess, run_golden_sources
+
+    if can_preprocess(bundle):
+        run_golden_sources(bundle)
 
 
 def _served(

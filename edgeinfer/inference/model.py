@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from edgeinfer.bundle import Manifest
 from edgeinfer.engines.seam import Array
 from edgeinfer.errors import EngineRunError, InputError
 from edgeinfer.frozen import frozen
-from edgeinfer.inference.ahead import ahead
 from edgeinfer.inference.answer import Answer
 from edgeinfer.inference.health import Health
 from edgeinfer.inference.intake import Intake, Prepared
@@ -23,6 +21,7 @@ from edgeinfer.inference.watch import tell
 from edgeinfer.preprocess import Placement
 
 if TYPE_CHECKING:
+    from edgeinfer.bundle import Manifest
     from edgeinfer.inference.intake import Source
 
 
@@ -155,6 +154,8 @@ class Model:
                 found=type(sources).__name__,
                 expected="a list or another iterable",
             )
+        from edgeinfer.inference.ahead import ahead
+
         return (self._answered(*each, None) for each in ahead(self._timed, sources))
 
     def _timed(self, source: Source) -> tuple[Prepared, float]:

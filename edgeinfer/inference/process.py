@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NoReturn
 from weakref import WeakSet
 
@@ -16,11 +14,11 @@ from edgeinfer.inference.scheduler import Scheduler
 _MOST_THREADS = 1024
 
 
-@dataclass
 class _Shared:
-    scheduler: Scheduler | None = None
-    cache: Path | None = None
-    lanes: WeakSet[Lane] = field(default_factory=WeakSet)
+    def __init__(self) -> None:
+        self.scheduler: Scheduler | None = None
+        self.cache: str | None = None
+        self.lanes: WeakSet[Lane] = WeakSet()
 
 
 _shared = _Shared()
@@ -41,7 +39,7 @@ def configure(*, threads: int | None = None, cache: str | os.PathLike[str] | Non
     if threads is not None:
         scheduler().resize(checked_threads(threads))
     if cache is not None:
-        _shared.cache = Path(cache)
+        _shared.cache = os.fspath(cache)
 
 
 def checked_threads(threads: object) -> int:
@@ -62,7 +60,7 @@ def scheduler() -> Scheduler:
     return _shared.scheduler
 
 
-def cache() -> Path:
+def cache() -> str:
     """Return the folder for what can be made again."""
     return _shared.cache or cache_folder()
 

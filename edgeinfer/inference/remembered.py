@@ -8,22 +8,15 @@ Invariants:
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
-from collections.abc import Mapping
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
-from edgeinfer.bundle import canonical_json
 from edgeinfer.frozen import frozen
-from edgeinfer.host import keep_newest, processor, versions_of
+from edgeinfer.host import keep, kept, processor, versions_of
 from edgeinfer.inference.selection import Candidate, Wishes
 
 # Raised when what is measured, or what is kept of it, changes.
-_FORMAT = 2
-_MOST_FILES = 256
+_FORMAT = 3
+_KIND = "selections"
 _PACKAGES = (
     "edgeinfer", "numpy", "pillow", "ai-edge-litert", "tflite-runtime", "tensorflow", "onnxruntime",
     "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "onnxruntime-qnn",
@@ -49,50 +42,24 @@ class Entry:
     prepared: bool = False
 
 
-def key_of(digest: str, engines: list[str], wishes: Wishes, how: tuple[int, bool]) -> dict[str, Any]:
+def key_of(digest: str, engines: list[str], wishes: Wishes, how: tuple[int, bool]) -> str:
     """Return all that a selection depends on; reads what is installed without importing it."""
     threads, measured = how
-    return {
-        "format": _FORMAT,
-        "bundle": digest,
-        "engines": engines,
-        "wishes": asdict(wishes) | {"avoid": list(wishes.avoid)},
-        "threads": threads,
-        "measured": measured,
-        "device": [platform.system(), processor()],
-        "packages": versions_of(_PACKAGES),
-    }
+    packages = sorted(versions_of(_PACKAGES).items())
+    device = (platform.system(), processor())
+    return repr((_FORMAT, digest, engines, vars(wishes), threads, measured, device, packages))
 
 
-def recall(folder: Path, key: Mapping[str, Any]) -> Entry | None:
+def recall(folder: str, key: str) -> Entry | None:
     """Return what was kept for a key, or None where there is nothing or it is damaged."""
-    try:
-        kept = json.loads(_file(folder, key).read_bytes())
-        if kept["key"] != key or kept["sha256"] != _digest(kept["key"], kept["entry"]):
-            return None
-        entry = kept["entry"]
-        candidates = tuple(Candidate(**each) for each in entry["candidates"])
-        chosen = range(len(candidates))[entry["chosen"]]
-        return Entry(candidates, chosen, entry["reason"], entry["batch_gain"], entry["prepared"])
-    except (OSError, ValueError, TypeError, KeyError, IndexError):
-        return None
+    found = kept(folder, _KIND, key)
+    return found if isinstance(found, Entry) else None
 
 
-def remember(folder: Path, key: Mapping[str, Any], entry: Entry) -> str | None:
+def remember(folder: str, key: str, entry: Entry) -> str | None:
     """Keep a selection; return why it could not be kept, or None."""
-    plain = asdict(entry) | {"candidates": [asdict(each) for each in entry.candidates]}
-    document = {"key": key, "entry": plain, "sha256": _digest(key, plain)}
-    path = _file(folder, key)
     try:
-        keep_newest(path, json.dumps(document, indent=1).encode(), _MOST_FILES)
+        keep(folder, _KIND, key, entry)
     except OSError as error:
-        return f"{path.parent} cannot be written ({error.strerror or error})"
+        return f"{folder} cannot be written ({error.strerror or error})"
     return None
-
-
-def _file(folder: Path, key: Mapping[str, Any]) -> Path:
-    return folder / "selections" / f"{hashlib.sha256(canonical_json(key)).hexdigest()[:32]}.json"
-
-
-def _digest(key: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps([key, entry], sort_keys=True).encode()).hexdigest()

@@ -13,7 +13,7 @@ import numpy as np
 from edgeinfer.bundle import Manifest, Variant
 from edgeinfer.engines.seam import Array
 from edgeinfer.frozen import frozen
-from edgeinfer.host import resident_bytes, thermal
+from edgeinfer.host import resident_bytes
 from edgeinfer.inference.arrays import all_finite
 from edgeinfer.inference.health import Health, with_alarms
 from edgeinfer.inference.lane import Lane
@@ -60,6 +60,8 @@ class Watch:
 
     def health(self) -> Health:
         """Return the state now."""
+        from edgeinfer.host import thermal
+
         times, heat = self._lane.durations, thermal()
         counts = times.counts()
         now = Health(

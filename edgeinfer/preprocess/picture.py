@@ -9,19 +9,25 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as Pillow
-from PIL import ImageOps
-from PIL.Image import Image
 
-from edgeinfer.bundle import MAX_FILE_BYTES, CenterCrop, Decode, Resize
+from edgeinfer.bundle import MAX_FILE_BYTES
 from edgeinfer.errors import DecodeError, InputError
-from edgeinfer.preprocess.placement import Rectangle, Size, jpeg_shrinking, resized
+from edgeinfer.preprocess.placement import jpeg_shrinking, resized
 from edgeinfer.preprocess.reading import read_file
 
-Pixels = NDArray[np.uint8]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from edgeinfer.bundle import CenterCrop, Decode, Resize
+    from edgeinfer.preprocess.placement import Rectangle, Size
+
+    Pixels = NDArray[np.uint8]
+
 # No format whose reader starts other programs or takes a script (EPS, for one).
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 _ORIENTATION = 0x0112  # EXIF 2.3, tag 274
@@ -60,9 +66,11 @@ def decode(source: object, step: Decode, geometry: Sequence[Resize | CenterCrop]
             image.draft(None, (width // shrink, height // shrink))
         image.load()
         orientation = _orientation(image)
-        # Most pictures are upright; exif_transpose copies even those.
-        upright = image if orientation == 1 else ImageOps.exif_transpose(image)
-        return _colors(upright, step), (height, width) if orientation in _SIDEWAYS else (width, height)
+        upright = _upright(image, orientation)
+        return _colors(upright, step), (height, width) if orientation in _SIDEWAYS else (
+            width,
+            height,
+        )
     except Exception as error:  # Pillow's readers raise over a dozen types on damaged files.
         raise DecodeError(
             f"{name} is a damaged picture ({error})", next_step="open it in a viewer, or take it again"
@@ -72,6 +80,14 @@ def decode(source: object, step: Decode, geometry: Sequence[Resize | CenterCrop]
 def _orientation(image: Image) -> int:
     found: int = image.getexif().get(_ORIENTATION, 1)
     return found
+
+
+def _upright(image: Image, orientation: int) -> Image:
+    if orientation == 1:
+        return image
+    from PIL.ImageOps import exif_transpose  # copies even those that are upright, which most are
+
+    return exif_transpose(image)
 
 
 def resize(image: Image, step: Resize) -> Image:

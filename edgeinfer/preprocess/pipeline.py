@@ -4,36 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgeinfer.bundle import (
-    CenterCrop,
-    Decode,
-    DecodeAudio,
-    FitLength,
-    LogMel,
-    Mfcc,
-    Normalize,
-    PreprocessStep,
-    Resize,
-    Row,
-    Scale,
-    channel_order,
-)
+from edgeinfer.bundle import CenterCrop, Normalize, Resize, Scale, channel_order
 from edgeinfer.errors import EngineUnavailable, InputError
 from edgeinfer.importing import imported
 from edgeinfer.preprocess.placement import Placement, place
-from edgeinfer.preprocess.resample import fit_length, resample
-from edgeinfer.preprocess.row import read_row, row_tensors
-from edgeinfer.preprocess.spectrum import log_mel, mfcc
-from edgeinfer.preprocess.wav import decode_audio
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgeinfer.bundle import PreprocessStep
+
+    Items = NDArray[Any]
 
 Kind = Literal["image", "audio", "table", "tensor"]
-Items = NDArray[Any]
-_KINDS: dict[type, Kind] = {Decode: "image", DecodeAudio: "audio", Row: "table"}
+# By the step that comes first. What recordings and rows need is imported when there are some.
+_KINDS: dict[str, Kind] = {"decode": "image", "decode_audio": "audio", "row": "table"}
 
 
 class Preprocessor:
@@ -49,12 +38,12 @@ class Preprocessor:
     """
 
     def __init__(self, steps: Sequence[PreprocessStep]) -> None:
-        self.kind: Kind = _KINDS[type(steps[0])] if steps else "tensor"
+        self.kind: Kind = _KINDS[steps[0].op] if steps else "tensor"
         self._first = steps[0] if steps else None
         self._geometry = [step for step in steps if isinstance(step, Resize | CenterCrop)]
-        self._fit = next((step for step in steps if isinstance(step, FitLength)), None)
-        self._spectrum = next((step for step in steps if isinstance(step, LogMel)), None)
-        self._cepstrum = next((step for step in steps if isinstance(step, Mfcc)), None)
+        self._fit = next((step for step in steps if step.op == "fit_length"), None)
+        self._spectrum = next((step for step in steps if step.op == "log_mel"), None)
+        self._cepstrum = next((step for step in steps if step.op == "mfcc"), None)
         self._values = [step for step in steps if isinstance(step, Scale | Normalize)]
         self._layout = channel_order(steps)
 
@@ -75,15 +64,21 @@ class Preprocessor:
             EngineUnavailable: It is a picture and Pillow is not installed.
         """
         first = self._first
-        if isinstance(first, Decode):
+        if first is None:
+            raise InputError("this input takes tensors", next_step="hand in an array")
+        if first.op == "decode":
             return self.placed(source)[0]
-        if isinstance(first, DecodeAudio):
+        if first.op == "decode_audio":
+            from edgeinfer.preprocess.resample import fit_length, resample
+            from edgeinfer.preprocess.wav import decode_audio
+
             assert self._fit is not None, "the rules ask for it"
             samples, rate = decode_audio(source, first)
             return fit_length(resample(samples, rate, first.rate), self._fit)
-        if isinstance(first, Row):
-            return read_row(source, first)
-        raise InputError("this input takes tensors", next_step="hand in an array")
+        from edgeinfer.preprocess.row import read_row
+
+        assert first.op == "row", "the rules ask for it"
+        return read_row(source, first)
 
     def tensors(self, items: Items) -> NDArray[np.float32]:
         """Turn a batch of items into the model's tensors.
@@ -95,7 +90,9 @@ class Preprocessor:
             Float32, contiguous: `(N, C, H, W)` or `(N, H, W, C)` of pictures; `(N, 1, frames, bands)` or
             `(N, samples)` of audio; `(N, values)` of rows.
         """
-        if isinstance(self._first, Row):
+        if self._first is not None and self._first.op == "row":
+            from edgeinfer.preprocess.row import row_tensors
+
             return row_tensors(items, self._first)
         values: NDArray[np.float32] = self._spectra(items) if self._spectrum else items.astype(np.float32)
         for step in self._values:
@@ -114,7 +111,8 @@ class Preprocessor:
 
     def placed(self, source: object) -> tuple[Items, Placement]:
         """Decode, resize and crop one picture, as `item` does; return also where the result lies in it."""
-        assert isinstance(self._first, Decode), "the rules of detectors ask for it"
+        assert self._first is not None, "the rules of detectors ask for it"
+        assert self._first.op == "decode", "likewise"
         picture = _picture_room()
         image, size = picture.decode(source, self._first, self._geometry)
         placement = place(self._geometry, *image.size)
@@ -129,7 +127,10 @@ class Preprocessor:
 
     def _spectra(self, items: Items) -> NDArray[np.float32]:
         """Return `(N, 1, frames, bands)`, one item at a time: a larger product is rounded another way."""
-        assert isinstance(self._first, DecodeAudio), "the rules ask for it"
+        from edgeinfer.preprocess.spectrum import log_mel, mfcc
+
+        assert self._first is not None, "the rules ask for it"
+        assert self._first.op == "decode_audio", "likewise"
         assert self._spectrum is not None, "asked by the caller"
         spectra = []
         for item in items:

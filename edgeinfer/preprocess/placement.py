@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeinfer.bundle import CenterCrop, Resize
 from edgeinfer.frozen import frozen
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Rectangle = tuple[float, float, float, float]
 Size = tuple[int, int]

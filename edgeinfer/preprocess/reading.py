@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 
 from edgeinfer.errors import DecodeError
 
@@ -20,17 +19,16 @@ def read_file(source: str | os.PathLike[str], what: str, max_bytes: int) -> byte
     Raises:
         DecodeError: It is not there, no file, cannot be read, or is too large.
     """
-    path = Path(source)
+    path = os.fspath(source)
     try:
-        state = path.stat()
+        state = os.stat(path)
         if not stat.S_ISREG(state.st_mode):
             kind = "a folder" if stat.S_ISDIR(state.st_mode) else "a pipe or device"
-            raise DecodeError(f"{str(path)!r} is no {what}", found=kind, expected="a file")
+            raise DecodeError(f"{path!r} is no {what}", found=kind, expected="a file")
         if state.st_size > max_bytes:
-            raise DecodeError(
-                f"{str(path)!r} is too large", found=f"{state.st_size} bytes", expected=max_bytes
-            )
-        return path.read_bytes()
+            raise DecodeError(f"{path!r} is too large", found=f"{state.st_size} bytes", expected=max_bytes)
+        with open(path, "rb") as file:
+            return file.read()
     except (OSError, ValueError) as error:  # ValueError: a zero byte, or half of a surrogate pair
         reason = getattr(error, "strerror", None) or error
-        raise DecodeError(f"cannot read {str(path)!r} ({reason})", next_step="check the path") from error
+        raise DecodeError(f"cannot read {path!r} ({reason})", next_step="check the path") from error

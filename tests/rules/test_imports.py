@@ -83,6 +83,7 @@ def test_importing_edgeinfer_loads_no_other_module():
     code = "import sys; before = set(sys.modules); import edgeinfer; print(sorted(set(sys.modules) - before))"
     allowed = {
         "edgeinfer",
+        "edgeinfer.version",
         "importlib",
         "importlib._bootstrap",
         "importlib._bootstrap_external",
@@ -90,6 +91,22 @@ def test_importing_edgeinfer_loads_no_other_module():
         "warnings",
     }
     assert set(ast.literal_eval(fresh(code))) <= allowed
+
+
+def test_a_start_whose_choice_is_remembered_imports_no_more_than_it_needs():
+    """What is not needed then takes half of a start's time."""
+    code = (
+        "import sys, numpy, edgeinfer as ei\n"
+        f"ei.load({str(ROOT / 'sample_apps/models/digits.eib')!r}, engine='litert')\n"
+        "print(sorted(sys.modules))"
+    )
+    fresh(code)
+    loaded = set(ast.literal_eval(fresh(code)))
+    for module in ("bundle.codec", "bundle.rules", "bundle.archive", "inference.contest", "preprocess.wav"):
+        assert f"edgeinfer.{module}" not in loaded
+    assert not loaded & {"zipfile", "tempfile", "asyncio", "edgeinfer.engines.onnx_runtime"}
+    ours = [name for name in loaded if name.startswith("edgeinfer")]
+    assert len(ours) <= 65, "of 100 and more"
 
 
 def test_importing_edgeinfer_takes_at_most_8_ms():

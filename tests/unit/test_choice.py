@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -182,18 +181,16 @@ def test_a_kept_file_that_is_damaged_or_of_another_device_is_measured_again(thre
     engine = Paced(paces())
     first = chosen(three, engine, tmp_path)
     whole = kept(tmp_path).read_bytes()
-    document = json.loads(whole)
-    foreign = document | {"key": document["key"] | {"device": ["Linux", "another", 1]}}
-    forged = document | {"entry": document["entry"] | {"chosen": 1}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(remembered, "processor", lambda: "another")
+        chosen(three, engine, tmp_path / "elsewhere")
     damages = [
         b"",
         whole[: len(whole) // 2],
         whole[:-2],
         b"\xff" + whole,
-        b"[]",
-        b"{}",
-        json.dumps(foreign).encode(),
-        json.dumps(forged).encode(),
+        whole.replace(b"b", b"c"),
+        kept(tmp_path / "elsewhere").read_bytes(),
     ]
     for damage in damages:
         kept(tmp_path).write_bytes(damage)

@@ -23,7 +23,7 @@ import pathlib, sys
 import numpy as np
 from edgeinfer.engines import SessionOptions, engine_named, onnx_runtime
 if sys.argv[3:]:  # the emulator shows the flags of the processor that it runs on
-    onnx_runtime._CPUINFO = pathlib.Path(sys.argv[3])
+    onnx_runtime._CPUINFO = sys.argv[3]
 session = engine_named("onnxruntime").load(pathlib.Path(sys.argv[1]).read_bytes(), SessionOptions())
 given = session.run({{"x": np.full((1, {CHANNELS}, 5, 5), 255, np.float32)}})
 np.save(sys.argv[2], given["y"])

@@ -297,7 +297,8 @@ def test_a_larger_budget_lets_those_in_line_start():
 
 def test_delays_in_line_are_told_and_runs_are_counted():
     held, told = Held(), []
-    lane = Lane(held, on_delay=lambda _, delay_ns: told.append(delay_ns))
+    lane = Lane(held)
+    lane.on_delay = lambda _, delay_ns: told.append(delay_ns)
     line = Line(Scheduler(1), lane)
     line.add(1)
     line.add(2)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
-from edgeinfer.bundle import Quantization
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgeinfer.bundle import Quantization
 
 
 def quantize(values: NDArray[np.float32], by: Quantization, dtype: str) -> NDArray[np.generic]:
