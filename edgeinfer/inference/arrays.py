@@ -14,6 +14,8 @@ from edgeinfer.errors import InputError
 
 # Above this OpenBLAS would split a product among threads of its own.
 _SMALL = 8192
+# Up to here products of pieces are faster than a look at each value, half as long behind a run that used the caches.
+_MEDIUM = 4 * _SMALL
 _product: Any = np.vdot
 _is_finite = math.isfinite
 
@@ -53,8 +55,15 @@ def array_check(declared: Sequence[Input]) -> Callable[[Mapping[str, Array]], in
 def all_finite(value: Array) -> bool:
     """Whether no value is NaN or infinite; half a microsecond for a small array of floats."""
     # A sum of squares is no number where a value is none, and may overflow where all are: then each is looked at.
-    if value.size <= _SMALL and _is_finite(_product(value, value)):
-        return True
+    size = value.size
+    if size <= _SMALL:
+        if _is_finite(_product(value, value)):
+            return True
+    elif size <= _MEDIUM:
+        flat = value.reshape(-1)
+        pieces = [flat[start : start + _SMALL] for start in range(0, size, _SMALL)]
+        if all([_is_finite(_product(piece, piece)) for piece in pieces]):
+            return True
     return bool(np.isfinite(value).all())
 
 

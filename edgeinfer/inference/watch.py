@@ -45,6 +45,8 @@ class Watch:
         self._lane, self._budgets, self._loaded = lane, manifest.budgets, loaded
         self._floats = [each.name for each in manifest.outputs if each.dtype.startswith("float")]
         self._ends = _ends(variant)
+        # Most models have one output to look at, and every step counts behind a run that used the caches.
+        self._only = self._floats[0] if len(self._floats) == 1 and not self._ends else None
         self._checked = self._not_finite = self._saturated = 0
         self._lock = threading.Lock()
         self.shed = 0
@@ -86,6 +88,12 @@ class Watch:
 
     def _ran(self, outputs: Mapping[str, Array]) -> None:
         """Look at the outputs of a run."""
+        if self._only is not None and all_finite(outputs[self._only]):
+            with self._lock:
+                self._checked += 1
+            if self._hook is not None:
+                self._tell_changes(at_once=False)
+            return
         broken = full = False
         for name in self._floats:
             broken = broken or not all_finite(outputs[name])
