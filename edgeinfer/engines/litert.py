@@ -127,21 +127,25 @@ class _OneToOne(_LiteRtSession):
         ((self._output, self._taken),) = self._output_at.items()
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        return {self._output: self.run_one(inputs[self._name])}
+
+    def run_one(self, value: Array) -> Array:
+        """Run the one input and return the one output; raises as `run` does."""
         free = self._free
         if not free:
-            return super().run(inputs)
+            return super().run({self._name: value})[self._output]
         try:
             one = free.pop()
         except IndexError:  # another thread was faster
-            return super().run(inputs)
+            return super().run({self._name: value})[self._output]
         try:
-            value = inputs[self._name]
             if value.shape != one.shapes[self._name]:
-                self._fit(one, inputs)
+                self._fit(one, {self._name: value})
             native = one.interpreter._interpreter
             native.SetTensor(self._at, value)
             native.Invoke()
-            return {self._output: native.GetTensor(self._taken, 0)}
+            given: Array = native.GetTensor(self._taken, 0)
+            return given
         except Exception as error:  # as in load
             raise _failed(error) from error
         finally:

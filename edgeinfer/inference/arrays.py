@@ -62,7 +62,7 @@ def all_finite(value: Array) -> bool:
     elif size <= _MEDIUM:
         flat = value.reshape(-1)
         pieces = [flat[start : start + _SMALL] for start in range(0, size, _SMALL)]
-        if all([_is_finite(_product(piece, piece)) for piece in pieces]):
+        if all(_is_finite(_product(piece, piece)) for piece in pieces):
             return True
     return bool(np.isfinite(value).all())
 

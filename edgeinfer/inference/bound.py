@@ -40,28 +40,32 @@ class BoundVariant:
 
     def runner(self) -> Run:
         """Return what runs as `run` does, as fast as this variant allows."""
-        if len(self._feeds) != 1 or len(self._takes) != 1 or self._batch is not None:
+        if len(self._feeds) != 1 or len(self._takes) != 1:
             return self.run
         ((name, tensor, feed),) = self._feeds
         ((output, taken, take, one),) = self._takes
         if take is not None:
             return self.run
         session_run, shape = self.session.run, tuple(one)
-        same_bytes = _same_bytes(self.variant.inputs[name])
+        run_one: Callable[[Array], Array | None] = getattr(
+            self.session, "run_one", lambda value: session_run({tensor: value}).get(taken)
+        )
+        same_bytes, batch, in_parts = _same_bytes(self.variant.inputs[name]), self._batch, self.run
 
         def run(inputs: Mapping[str, Array], count: int) -> dict[str, Array]:
+            if batch is not None and count != batch:
+                return in_parts(inputs, count)
             value = inputs[name]
             if same_bytes is not None:
                 value = value.reshape(same_bytes)
             elif feed is not None:
                 value = feed(value)
             try:
-                given = session_run({tensor: value})
+                answer = run_one(value)
             except EngineError:
                 raise
             except Exception as error:  # an engine of the caller's own may raise anything
                 raise self._failed(error) from error
-            answer = given.get(taken)
             if answer is None or (
                 answer.shape != shape if count == 1 else answer.shape != (count, *shape[1:])
             ):

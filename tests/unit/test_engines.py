@@ -4,12 +4,14 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from edgeinfer.bundle import open_bundle
 from edgeinfer.engines import ENGINE_NAMES, SessionOptions, engine_named
 from edgeinfer.errors import EngineRunError, EngineUnavailable, ModelLoadError
 
@@ -188,3 +190,32 @@ def test_answers_in_bound_memory_stay_as_they_were_and_calls_may_overlap():
     assert [answer[0, 0] for answer in answers] == [2.0 * value for value in range(50)] * 20
     turned = np.asfortranarray(np.arange(6, dtype=np.float32).reshape(2, 3))[:1]
     assert session.run({"x": turned})["y"].tolist() == [[0.0, 2.0, 4.0]]
+
+
+def digits(engine: str) -> bytes:
+    with open_bundle(Path(__file__).parents[2] / "sample_apps/models/digits.eib") as bundle:
+        kind = {"litert": "tflite", "onnxruntime": "onnx"}[engine]
+        return bundle.read(next(each.blob for each in bundle.manifest.variants if each.format == kind))
+
+
+@pytest.mark.parametrize("name", ENGINE_NAMES)
+def test_one_array_in_and_one_out_is_the_same_run(name):
+    session = engine_named(name).load(digits(name), OPTIONS)
+    (given,), (taken,) = session.inputs, session.outputs
+    shape = (1, *given.shape[1:])
+    items = np.random.default_rng(0).normal(size=(40, *shape)).astype(np.float32)
+    wanted = [session.run({given.name: each})[taken.name] for each in items]
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(session.run_one, items))
+    np.testing.assert_array_equal(got, wanted)
+    with pytest.raises(EngineRunError, match=f"{name} failed"):
+        session.run_one(items[0].astype(np.float64))
+    np.testing.assert_array_equal(session.run_one(items[1]), wanted[1])
+    session.close()
+    with pytest.raises(EngineRunError, match="the model is closed; load it again"):
+        session.run_one(items[0])
+
+
+def test_one_array_of_several_items_is_run_too():
+    session = engine_named("onnxruntime").load(doubling(), OPTIONS)
+    assert session.run_one(np.ones((2, 3), np.float32)).tolist() == [[2.0] * 3] * 2
