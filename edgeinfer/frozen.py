@@ -8,21 +8,64 @@ Here one set of methods serves all classes. `dataclasses.fields`, `replace`, `as
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from dataclasses import MISSING, FrozenInstanceError
 from typing import Any, NoReturn, TypeVar, dataclass_transform
 
 Class = TypeVar("Class", bound=type)
+_SPECIAL = ("ClassVar", "typing.ClassVar", "InitVar", "dataclasses.InitVar", "KW_ONLY")
+
+
+@dataclasses.dataclass(init=False, repr=False, eq=False)
+class _Model:
+    """Tells how `dataclasses` marks a plain field."""
+
+    field: int
+
+
+_PLAIN: object = getattr(dataclasses.fields(_Model)[0], "_field_type")  # noqa: B009 - it has no public name
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def frozen(cls: Class) -> Class:
-    """Make a class a frozen dataclass: made by position or name, equal by its fields, hashable where they are."""
-    made: Any = dataclasses.dataclass(init=False, repr=False, eq=False)(cls)
+    """Make a class a frozen dataclass: made by position or name, equal by its fields, hashable where they are.
+
+    Raises:
+        TypeError: A default could be changed by one and seen by all, or a field is a `ClassVar` or `InitVar`, which
+            these classes do without.
+    """
+    made: Any = cls
+    fields: dict[str, dataclasses.Field[Any]] = {}
+    for base in reversed(made.__mro__[1:]):
+        fields |= getattr(base, "__dataclass_fields__", {})
+    for name, written in inspect.get_annotations(cls).items():
+        fields[name] = _field(made, name, written)
+    made.__dataclass_fields__ = fields
+    setattr(made, "__match_args__", tuple(fields))  # noqa: B010 - which mypy takes for an assignment to its own
     made.__init__, made.__repr__ = _init, _repr
     made.__eq__, made.__hash__ = _eq, _hash
     made.__setattr__, made.__delattr__ = _refuse, _refuse
     made.__reduce__ = _reduce
     return cls
+
+
+def _field(cls: Any, name: str, written: object) -> Any:
+    """Return a field as `dataclasses` describes it, without its search for three special kinds in the annotation."""
+    if isinstance(written, str) and written.startswith(_SPECIAL):
+        raise TypeError(f"{cls.__name__}.{name} is a {written}: expected a plain field")
+    given: Any = vars(cls).get(name, MISSING)
+    field: Any = given if isinstance(given, dataclasses.Field) else dataclasses.field(default=given)
+    if field.default.__class__.__hash__ is None:
+        raise TypeError(
+            f"{cls.__name__}.{name} has a default that can be changed: expected a default_factory"
+        )
+    field.name, field.type, field._field_type = name, written, _PLAIN
+    if field is given:
+        if field.default is MISSING:
+            delattr(cls, name)
+        else:
+            setattr(cls, name, field.default)
+    return field
 
 
 def _init(self: Any, *values: object, **named: object) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np  # noqa: F401
 
 from edgeinfer.importing import lazily
-from edgeinfer.inference.health import Alarm, Health
 from edgeinfer.inference.load import load
 from edgeinfer.inference.model import Model
 from edgeinfer.inference.prediction import Detection, LabelScore, Prediction, Timings
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from edgeinfer.inference.ensemble import Ensemble
     from edgeinfer.inference.frames import LatestFrames
     from edgeinfer.inference.golden import can_preprocess, run_golden_sources
+    from edgeinfer.inference.health import Alarm, Health
     from edgeinfer.inference.hearing import Heard, listen
     from edgeinfer.inference.measurement import Measurement, measure
     from edgeinfer.inference.self_test import SelfTest, self_test_variants
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 __getattr__ = lazily(
     __name__,
     {
+        "Alarm": "health",
         "Ensemble": "ensemble",
+        "Health": "health",
         "Heard": "hearing",
         "LatestFrames": "frames",
         "Measurement": "measurement",

@@ -57,14 +57,15 @@ def all_finite(value: Array) -> bool:
     # A sum of squares is no number where a value is none, and may overflow where all are: then each is looked at.
     size = value.size
     if size <= _SMALL:
-        if _is_finite(_product(value, value)):
-            return True
-    elif size <= _MEDIUM:
-        flat = value.reshape(-1)
-        pieces = [flat[start : start + _SMALL] for start in range(0, size, _SMALL)]
-        if all(_is_finite(_product(piece, piece)) for piece in pieces):
-            return True
-    return bool(np.isfinite(value).all())
+        return _is_finite(_product(value, value)) or bool(np.isfinite(value).all())
+    if size > _MEDIUM:
+        return bool(np.isfinite(value).all())
+    flat = value.reshape(-1)
+    for start in range(0, size, _SMALL):
+        piece = flat[start : start + _SMALL]
+        if not _is_finite(_product(piece, piece)):
+            return bool(np.isfinite(value).all())
+    return True
 
 
 def check_arrays(inputs: Mapping[str, Array], declared: Sequence[Input]) -> int:

@@ -6,13 +6,13 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from edgeinfer.bundle import Bundle, keep_opened, reopen
 from edgeinfer.engines import ENGINE_NAMES, Engine, SessionOptions, engine_named
 from edgeinfer.errors import InputError
 from edgeinfer.host import grown_since, resident_bytes
 from edgeinfer.inference.choose import Terms, choose
-from edgeinfer.inference.health import Health
 from edgeinfer.inference.model import Hooks, Model
 from edgeinfer.inference.prediction import Prediction
 from edgeinfer.inference.process import cache, checked_threads
@@ -21,6 +21,9 @@ from edgeinfer.inference.served import Served
 from edgeinfer.inference.serving import Serving
 from edgeinfer.inference.traffic import Traffic
 from edgeinfer.inference.watch import Loaded, Watch
+
+if TYPE_CHECKING:
+    from edgeinfer.inference.health import Health
 
 
 def load(  # noqa: PLR0913 - each is a choice that a caller may want to make alone

@@ -11,7 +11,6 @@ from edgeinfer.engines.seam import Array
 from edgeinfer.errors import EngineRunError, InputError
 from edgeinfer.frozen import frozen
 from edgeinfer.inference.answer import Answer
-from edgeinfer.inference.health import Health
 from edgeinfer.inference.intake import Intake, Prepared
 from edgeinfer.inference.prediction import Detection, LabelScore, Prediction, Timings
 from edgeinfer.inference.selection import Selection
@@ -22,6 +21,7 @@ from edgeinfer.preprocess import Placement
 
 if TYPE_CHECKING:
     from edgeinfer.bundle import Manifest
+    from edgeinfer.inference.health import Health
     from edgeinfer.inference.intake import Source
 
 

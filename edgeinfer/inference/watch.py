@@ -6,7 +6,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -15,8 +15,10 @@ from edgeinfer.engines.seam import Array
 from edgeinfer.frozen import frozen
 from edgeinfer.host import resident_bytes
 from edgeinfer.inference.arrays import all_finite
-from edgeinfer.inference.health import Health, with_alarms
 from edgeinfer.inference.lane import Lane
+
+if TYPE_CHECKING:
+    from edgeinfer.inference.health import Health
 
 Record = TypeVar("Record")
 # Reading memory and sensors takes some hundred microseconds; with a hook they are read at most this often.
@@ -63,6 +65,7 @@ class Watch:
     def health(self) -> Health:
         """Return the state now."""
         from edgeinfer.host import thermal
+        from edgeinfer.inference.health import Health, with_alarms
 
         times, heat = self._lane.durations, thermal()
         counts = times.counts()

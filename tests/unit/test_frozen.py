@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -87,3 +88,34 @@ def test_nothing_can_be_changed_and_wrong_arguments_are_named():
 
 def test_each_gets_a_default_of_its_own():
     assert Ours(1).d is not Ours(1).d
+
+
+def test_what_these_classes_do_without_is_refused_when_they_are_defined():
+    with pytest.raises(TypeError, match=r"Shares\.a has a default that can be changed"):
+
+        @frozen
+        class Shares:
+            a: list[int] = []  # noqa: RUF012
+
+    with pytest.raises(TypeError, match=r"Counts\.made is a ClassVar\[int\]: expected a plain field"):
+
+        @frozen
+        class Counts:
+            made: ClassVar[int] = 0
+
+
+def test_a_class_has_the_fields_of_its_base_first():
+    @frozen
+    class Base:
+        a: int
+        b: int = 2
+
+    @frozen
+    class More(Base):
+        c: int = 3
+
+    assert [field.name for field in dataclasses.fields(More)] == ["a", "b", "c"]
+    assert More(1) == More(a=1, b=2, c=3)
+    match More(1):
+        case More(a, b, c):
+            assert (a, b, c) == (1, 2, 3)
