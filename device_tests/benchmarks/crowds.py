@@ -16,7 +16,7 @@ from device_tests.benchmarks.engines import files
 from device_tests.benchmarks.models import MODELS, mlp, resnet8
 
 _CALLERS, _SECONDS, _ROUNDS = 64, 1.0, 15
-_LONE_CALLS, _LONE_ROUNDS = 300, 15
+_LONE_CALLS, _LONE_ROUNDS = 300, 25
 
 
 class Crowd:

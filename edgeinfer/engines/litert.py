@@ -127,6 +127,8 @@ class _OneToOne(_LiteRtSession):
         ((self._output, self._taken),) = self._output_at.items()
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        if inputs.keys() != {self._name}:
+            return super().run(inputs)
         return {self._output: self.run_one(inputs[self._name])}
 
     def run_one(self, value: Array) -> Array:

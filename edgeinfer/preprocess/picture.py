@@ -66,11 +66,8 @@ def decode(source: object, step: Decode, geometry: Sequence[Resize | CenterCrop]
             image.draft(None, (width // shrink, height // shrink))
         image.load()
         orientation = _orientation(image)
-        upright = _upright(image, orientation)
-        return _colors(upright, step), (height, width) if orientation in _SIDEWAYS else (
-            width,
-            height,
-        )
+        stored = (height, width) if orientation in _SIDEWAYS else (width, height)
+        return _colors(_upright(image, orientation), step), stored
     except Exception as error:  # Pillow's readers raise over a dozen types on damaged files.
         raise DecodeError(
             f"{name} is a damaged picture ({error})", next_step="open it in a viewer, or take it again"

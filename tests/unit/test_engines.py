@@ -210,6 +210,8 @@ def test_one_array_in_and_one_out_is_the_same_run(name):
     np.testing.assert_array_equal(got, wanted)
     with pytest.raises(EngineRunError, match=f"{name} failed"):
         session.run_one(items[0].astype(np.float64))
+    with pytest.raises(EngineRunError, match=f"{name} failed"):
+        session.run({"another": items[0]})
     np.testing.assert_array_equal(session.run_one(items[1]), wanted[1])
     session.close()
     with pytest.raises(EngineRunError, match="the model is closed; load it again"):
