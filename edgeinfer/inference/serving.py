@@ -23,6 +23,7 @@ class Serving:
         if lighter is not None:
             normal.lane.on_delay = lighter.lane.on_delay = self._level.seen
             watch.shedding = lambda: self._level.high
+            watch.also(lighter.lane, lighter.variant)
 
     @property
     def sheds(self) -> bool:

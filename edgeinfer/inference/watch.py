@@ -46,9 +46,6 @@ class Watch:
     def __init__(self, lane: Lane, variant: Variant, manifest: Manifest, loaded: Loaded) -> None:
         self._lane, self._budgets, self._loaded = lane, manifest.budgets, loaded
         self._floats = [each.name for each in manifest.outputs if each.dtype.startswith("float")]
-        self._ends = _ends(variant)
-        # Most models have one output to look at, and every step counts behind a run that used the caches.
-        self._only = self._floats[0] if len(self._floats) == 1 and not self._ends else None
         self._checked = self._not_finite = self._saturated = 0
         self._lock = threading.Lock()
         self.shed = 0
@@ -56,7 +53,7 @@ class Watch:
         self._hook: Callable[[Health], object] | None = None
         self._told: frozenset[str] = frozenset()
         self._next_ns = 0
-        lane.ran = self._ran
+        self.also(lane, variant)
 
     def tell(self, hook: Callable[[Health], object] | None) -> None:
         """Call a hook with the health whenever its kinds of alarms are others than before."""
@@ -89,25 +86,25 @@ class Watch:
         )
         return with_alarms(now, self._budgets)
 
-    def _ran(self, outputs: Mapping[str, Array]) -> None:
-        """Look at the outputs of a run."""
-        if self._only is not None and all_finite(outputs[self._only]):
+    def also(self, lane: Lane, variant: Variant) -> None:
+        """Look at the outputs of a variant that answers for the model."""
+        ends = _ends(variant)
+        # Most models have one output to look at, and every step counts behind a run that used the caches.
+        only = self._floats[0] if len(self._floats) == 1 and not ends else None
+
+        def ran(outputs: Mapping[str, Array]) -> None:
+            broken = full = False
+            if only is None or not all_finite(outputs[only]):
+                broken = not all(all_finite(outputs[name]) for name in self._floats)
+                full = any(_at_ends(outputs[name], each) for name, each in ends.items())
             with self._lock:
                 self._checked += 1
+                self._not_finite += broken
+                self._saturated += full
             if self._hook is not None:
-                self._tell_changes(at_once=False)
-            return
-        broken = full = False
-        for name in self._floats:
-            broken = broken or not all_finite(outputs[name])
-        for name, ends in self._ends.items():
-            full = full or _at_ends(outputs[name], ends)
-        with self._lock:
-            self._checked += 1
-            self._not_finite += broken
-            self._saturated += full
-        if self._hook is not None:
-            self._tell_changes(at_once=broken or full)
+                self._tell_changes(at_once=broken or full)
+
+        lane.ran = ran
 
     def _tell_changes(self, *, at_once: bool) -> None:
         now = time.perf_counter_ns()

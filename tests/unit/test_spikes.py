@@ -85,6 +85,13 @@ def test_under_a_spike_the_smaller_variant_answers_and_says_so_until_it_is_over(
     assert not model.health.shedding
 
 
+def test_health_looks_at_what_the_smaller_variant_gives_too(sample):
+    model = ei.load(sample, engine=FakeEngine(), variant="fake-fp32", traffic=ei.Traffic(shed_to="fake-int8"))
+    for served in (model._serving.normal, model._serving._lighter):
+        served.lane.ran({"logits": np.full((1, 2), np.nan, np.float32)})
+    assert model.health.not_finite == 2
+
+
 def test_shed_to_must_name_another_variant(sample):
     with pytest.raises(ei.InputError, match="answers already"):
         ei.load(sample, engine=FakeEngine(), traffic=ei.Traffic(shed_to="fake-int8"))
