@@ -14,9 +14,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from edgeinfer.host import keep_newest, processor
+from edgeinfer.host import keep_bytes, kept_bytes, processor
 
-_MARK = b"edgeinfer-optimized-1\n"
+_KIND = "onnx"
 # Above this optimizing takes a small part of a start, and a second copy on the disk is a large one.
 _MOST_BYTES = 64 * 2**20
 _MOST_FILES = 64
@@ -37,9 +37,8 @@ def kept_session(folder: str, model: bytes, how: str, make: Callable[[bytes, str
     """
     if len(model) > _MOST_BYTES:
         return make(model, None, False)
-    key = hashlib.sha256(f"{how} {processor()} {hashlib.sha256(model).hexdigest()}".encode()).hexdigest()
-    file = f"{folder}/onnx/{key[:32]}.model"
-    kept = _read(file)
+    key = f"{how} {processor()} {hashlib.sha256(model).hexdigest()}"
+    kept = kept_bytes(folder, _KIND, key)
     if kept is not None:
         with suppress(Exception):  # of a build of the same version that knows other operators: made anew
             return make(kept, None, True)
@@ -49,25 +48,11 @@ def kept_session(folder: str, model: bytes, how: str, make: Callable[[bytes, str
         written = os.path.join(scratch, "optimized.onnx")
         try:
             session = make(model, written, False)
-            data = _content(written)
+            with open(written, "rb") as file:
+                data = file.read()
         except Exception:  # the model does not load, which shows again, or there is no room for another one
             return make(model, None, False)
     with suppress(Exception):  # what the next start will run is what this one's golden outputs must hold for
         session = make(data, None, True)
-        keep_newest(file, _MARK + hashlib.sha256(data).hexdigest().encode() + data, _MOST_FILES)
+        keep_bytes(folder, _KIND, key, data, _MOST_FILES)
     return session
-
-
-def _read(file: str) -> bytes | None:
-    try:
-        stored = _content(file)
-    except OSError:
-        return None
-    head = len(_MARK) + 64
-    mark, digest, data = stored[: len(_MARK)], stored[len(_MARK) : head], stored[head:]
-    return data if mark == _MARK and hashlib.sha256(data).hexdigest().encode() == digest else None
-
-
-def _content(file: str) -> bytes:
-    with open(file, "rb") as opened:
-        return opened.read()

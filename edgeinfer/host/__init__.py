@@ -6,12 +6,12 @@ from edgeinfer.importing import lazily
 
 if TYPE_CHECKING:
     from edgeinfer.host.affinity import allowed_processors, keep_on, processor_in_use
-    from edgeinfer.host.caches import cache_folder, keep_newest
+    from edgeinfer.host.caches import cache_folder
     from edgeinfer.host.cgroup import GroupLimits, group_limits
     from edgeinfer.host.cpus import processor, usable_cpus
     from edgeinfer.host.files import atomic_directory, atomic_file
     from edgeinfer.host.heat import Thermal, thermal
-    from edgeinfer.host.keeping import keep, kept
+    from edgeinfer.host.keeping import keep, keep_bytes, kept, kept_bytes
     from edgeinfer.host.lock import FileLock
     from edgeinfer.host.memory import grown_since, resident_bytes
     from edgeinfer.host.output import output_to
@@ -31,9 +31,10 @@ __getattr__ = lazily(
         "group_limits": "cgroup",
         "grown_since": "memory",
         "keep": "keeping",
-        "keep_newest": "caches",
+        "keep_bytes": "keeping",
         "keep_on": "affinity",
         "kept": "keeping",
+        "kept_bytes": "keeping",
         "output_to": "output",
         "packages_of": "packages",
         "processor": "cpus",
@@ -56,9 +57,10 @@ __all__ = [
     "group_limits",
     "grown_since",
     "keep",
-    "keep_newest",
+    "keep_bytes",
     "keep_on",
     "kept",
+    "kept_bytes",
     "output_to",
     "packages_of",
     "processor",

@@ -83,7 +83,7 @@ def test_a_record_that_has_other_fields_by_now_is_none(file, monkeypatch):
 
 
 def test_only_so_many_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(keeping, "_MOST_FILES", 3)
+    monkeypatch.setattr(keeping, "_MOST_RECORDS", 3)
     for at in range(5):
         keep(str(tmp_path), "things", str(at), at)
     assert len(list((tmp_path / "things").iterdir())) == 3
