@@ -24,7 +24,9 @@ def lazily(package: str, homes: dict[str, str]) -> Callable[[str], object]:
     def get(name: str) -> object:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(imported(f"{package}.{homes[name]}"), name)
+        value = getattr(imported(f"{package}.{homes[name]}"), name)
+        setattr(sys.modules[package], name, value)  # so that it is asked for once
+        return value
 
     return get
 

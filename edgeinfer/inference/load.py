@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgeinfer.bundle import Bundle, keep_opened, reopen
+from edgeinfer.bundle import Bundle, keep_opened, open_bundle, reopen
 from edgeinfer.engines import ENGINE_NAMES, Engine, SessionOptions, engine_named
 from edgeinfer.errors import InputError
 from edgeinfer.host import grown_since, resident_bytes
@@ -107,8 +107,6 @@ def _opened(path: str | os.PathLike[str], cache: str | None) -> Bundle:
     before = reopen(path, cache) if cache else None
     if before is not None:
         return before
-    from edgeinfer.bundle import open_bundle
-
     bundle = open_bundle(path)
     if cache:
         keep_opened(bundle, cache)
