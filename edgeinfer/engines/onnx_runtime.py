@@ -116,7 +116,7 @@ class _OnnxSession:
             raise EngineRunError("the model is closed", next_step="load it again")
         try:
             if self._fits(inputs):
-                return self._run_one(inputs)
+                return self._run_bound(inputs)
             values = session.run(self._names, inputs, self._quiet)
         except Exception as error:  # as in load
             raise _failed(error) from error
@@ -130,7 +130,7 @@ class _OnnxSession:
                 return False
         return bool(self._one)
 
-    def _run_one(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def _run_bound(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         try:
             bound = self._free.pop()
         except IndexError:  # another call is in it

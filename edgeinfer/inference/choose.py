@@ -48,37 +48,38 @@ def choose(
         NoVariantError: None can run here, or none was wished for that is there.
         BundleError: A blob cannot be read or is not the one that the manifest names.
     """
-    names = [each.name for each in engines]
-    key = (
-        key_of(bundle.digest, names, wishes, (terms.options.threads, terms.measure)) if terms.cache else None
-    )
-    if terms.cache is not None and key is not None:
-        entry = recall(terms.cache, key)
-        bound = entry and _again(bundle, engines, entry, terms)
-        if entry and bound:
-            chosen = entry.candidates[entry.chosen]
-            return bound, Selection(
-                entry.candidates, chosen, entry.reason, cached=True, batch_gain=entry.batch_gain
-            )
+    key = None
+    if terms.cache:
+        how = (terms.options.threads, terms.measure)
+        key = (terms.cache, key_of(bundle.digest, [each.name for each in engines], wishes, how))
+        recalled = _recalled(bundle, engines, key, terms)
+        if recalled is not None:
+            return recalled
     from edgeinfer.inference.contest import hold  # a start that recalls its choice does without
 
     bound, selection, prepared = hold(bundle, engines, wishes, terms)
-    if terms.cache is not None and key is not None and terms.self_test:
+    if key and terms.self_test:
         chosen_at = selection.candidates.index(selection.chosen)
         entry = Entry(selection.candidates, chosen_at, selection.reason, selection.batch_gain, prepared)
-        lost = remember(terms.cache, key, entry)
+        lost = remember(*key, entry)
         if lost:
             selection = replace(selection, reason=f"{selection.reason}; not remembered: {lost}")
     return bound, selection
 
 
-def _again(bundle: Bundle, engines: Sequence[Engine], entry: Entry, terms: Terms) -> BoundVariant | None:
-    """Load what was chosen before; None where that fails now, and has to be chosen anew."""
+def _recalled(
+    bundle: Bundle, engines: Sequence[Engine], key: tuple[str, str], terms: Terms
+) -> tuple[BoundVariant, Selection] | None:
+    """Load what was chosen before; None where nothing was, or where it fails now and has to be chosen anew."""
+    entry = recall(*key)
+    if entry is None:
+        return None
     chosen = entry.candidates[entry.chosen]
     try:
         engine = next(each for each in engines if each.name == chosen.engine)
         kept = terms.cache if entry.prepared else None
         options = replace(terms.options, provider=chosen.provider, cache=kept)
-        return activate(bundle, chosen.variant, engine, options, self_test=False)
+        bound = activate(bundle, chosen.variant, engine, options, self_test=False)
     except (EngineError, StopIteration):
         return None
+    return bound, Selection(entry.candidates, chosen, entry.reason, cached=True, batch_gain=entry.batch_gain)
