@@ -48,27 +48,31 @@ def main() -> None:
 
 
 def _round(callers: int, seconds: float, width: int) -> float:
-    stop, counts = threading.Event(), []
+    """Return calls a second, from when all callers are connected until they are told to stop."""
+    stop, counts, connected = threading.Event(), [], threading.Barrier(callers + 1)
     item = np.zeros(width, np.float32)
 
     def work() -> None:
         count = 0
         with ModelClient(f"http://127.0.0.1:{_PORT}", "mlp") as client:
             client.infer_sample(item)
+            connected.wait(60)
             while not stop.is_set():
                 client.infer_sample(item)
-                count += 1
+                count += not stop.is_set()
         counts.append(count)
 
     threads = [threading.Thread(target=work) for _ in range(callers)]
-    start = time.perf_counter()
     for each in threads:
         each.start()
+    connected.wait(60)
+    start = time.perf_counter()
     stop.wait(seconds)
+    taken = time.perf_counter() - start
     stop.set()
     for each in threads:
         each.join()
-    return sum(counts) / (time.perf_counter() - start)
+    return sum(counts) / taken
 
 
 if __name__ == "__main__":
