@@ -7,7 +7,7 @@ from edgeinfer.importing import lazily
 if TYPE_CHECKING:
     from edgeinfer.host.affinity import allowed_processors, keep_on, processor_in_use
     from edgeinfer.host.caches import cache_folder
-    from edgeinfer.host.cgroup import GroupLimits, group_limits
+    from edgeinfer.host.cgroup import processor_quota
     from edgeinfer.host.cpus import processor, usable_cpus
     from edgeinfer.host.files import atomic_directory, atomic_file
     from edgeinfer.host.heat import Thermal, thermal
@@ -22,13 +22,11 @@ __getattr__ = lazily(
     __name__,
     {
         "FileLock": "lock",
-        "GroupLimits": "cgroup",
         "Thermal": "heat",
         "allowed_processors": "affinity",
         "atomic_directory": "files",
         "atomic_file": "files",
         "cache_folder": "caches",
-        "group_limits": "cgroup",
         "grown_since": "memory",
         "keep": "keeping",
         "keep_bytes": "keeping",
@@ -39,6 +37,7 @@ __getattr__ = lazily(
         "packages_of": "packages",
         "processor": "cpus",
         "processor_in_use": "affinity",
+        "processor_quota": "cgroup",
         "resident_bytes": "memory",
         "thermal": "heat",
         "usable_cpus": "cpus",
@@ -48,13 +47,11 @@ __getattr__ = lazily(
 
 __all__ = [
     "FileLock",
-    "GroupLimits",
     "Thermal",
     "allowed_processors",
     "atomic_directory",
     "atomic_file",
     "cache_folder",
-    "group_limits",
     "grown_since",
     "keep",
     "keep_bytes",
@@ -65,6 +62,7 @@ __all__ = [
     "packages_of",
     "processor",
     "processor_in_use",
+    "processor_quota",
     "resident_bytes",
     "thermal",
     "usable_cpus",

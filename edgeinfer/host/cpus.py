@@ -6,7 +6,7 @@ import math
 import os
 import platform
 
-from edgeinfer.host.cgroup import group_limits
+from edgeinfer.host.cgroup import processor_quota
 
 
 def usable_cpus() -> int:
@@ -16,7 +16,7 @@ def usable_cpus() -> int:
     quota of one and a half leaves two threads something to do.
     """
     seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = group_limits().cpus
+    quota = processor_quota()
     return max(1, seen if quota is None else min(seen, math.ceil(quota)))
 
 
