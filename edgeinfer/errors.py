@@ -14,6 +14,22 @@
     ├── NoVariantError           no variant of the bundle can run here; lists why for each
     ├── DeadlineError            the answer was not ready in time
     ├── OverloadError            too many calls stand in line
+    ├── NetworkError             a request got no whole answer
+    │   ├── NameNotFoundError    the server's name could not be resolved
+    │   ├── UnreachableError     no connection could be made
+    │   ├── TlsError             the server could not prove who it is
+    │   ├── NetworkTimeoutError  the answer was not there in time
+    │   ├── ConnectionLostError  the connection broke off
+    │   └── BadResponseError     what came is no HTTP, or too large
+    ├── CloudError               a server answered, and not with what was asked for
+    │   ├── CloudRefusedError    it refused the credentials, or none were sent
+    │   ├── CloudRequestError    it took the request for wrong, or does not have the model
+    │   ├── CloudFailedError     it failed, or is too busy
+    │   ├── CloudAnswerError     its answer is damaged, of other shapes, or not finite
+    │   └── CircuitOpenError     it failed too often, and is left alone for a while
+    ├── PolicyError              a policy, or what it needs, is not valid
+    ├── StoreError               what this device keeps cannot be read or written
+    ├── NoAnswerError            neither device nor cloud could answer; holds both causes
     └── ConversionError          a converter step failed
         ├── RecipeError          the recipe is not valid
         ├── DataError            the training data is not usable
@@ -123,6 +139,92 @@ class DeadlineError(EdgeInferError):
 
 class OverloadError(EdgeInferError):
     """Too many calls stand in line."""
+
+
+class NetworkError(EdgeInferError):
+    """A request got no whole answer."""
+
+
+class NameNotFoundError(NetworkError):
+    """A server's name could not be resolved."""
+
+
+class UnreachableError(NetworkError):
+    """No connection could be made."""
+
+
+class TlsError(NetworkError):
+    """A server could not prove who it is, or a connection could not be made secret."""
+
+
+class NetworkTimeoutError(NetworkError):
+    """An answer was not there in time."""
+
+
+class ConnectionLostError(NetworkError):
+    """A connection broke off."""
+
+
+class BadResponseError(NetworkError):
+    """What came back is no HTTP, cannot be unpacked, or is too large."""
+
+
+class CloudError(EdgeInferError):
+    """A server answered, and not with what was asked for."""
+
+
+class CloudRefusedError(CloudError):
+    """A server refused the credentials, or none were sent."""
+
+
+class CloudRequestError(CloudError):
+    """A server took a request for wrong, or does not have the model."""
+
+
+class CloudFailedError(CloudError):
+    """A server failed, or is too busy."""
+
+
+class CloudAnswerError(CloudError):
+    """A server's answer is damaged, has other names or shapes, or is not finite."""
+
+
+class CircuitOpenError(CloudError):
+    """A server failed too often, or asked for it, and is left alone for a while."""
+
+
+class PolicyError(EdgeInferError):
+    """A policy, or what it needs, is not valid."""
+
+
+class StoreError(EdgeInferError):
+    """What this device keeps cannot be read or written."""
+
+
+class NoAnswerError(EdgeInferError):
+    """Neither device nor cloud could answer.
+
+    Args:
+        what: What failed.
+        device: Why the device gave no answer, or None where it was not asked.
+        cloud: Why the cloud gave none; text where it was not asked.
+    """
+
+    def __init__(
+        self, what: str, *, device: EdgeInferError | None = None, cloud: EdgeInferError | str = ""
+    ) -> None:
+        self.device, self.cloud = device, cloud
+        super().__init__(
+            what, found=f"on the device: {device or 'not asked'}; in the cloud: {cloud or 'not asked'}"
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep both causes when the error crosses a process boundary."""
+        return (_no_answer, (self.what, self.device, self.cloud))
+
+
+def _no_answer(what: str, device: EdgeInferError | None, cloud: EdgeInferError | str) -> NoAnswerError:
+    return NoAnswerError(what, device=device, cloud=cloud)
 
 
 class ConversionError(EdgeInferError):

@@ -1,0 +1,25 @@
+"""What a user agreed to, what left the device, and how what waits is sealed."""
+
+from typing import TYPE_CHECKING
+
+from edgeinfer.importing import lazily
+
+if TYPE_CHECKING:
+    from edgeinfer.privacy.consent import PURPOSES, Consent, Consents, Purpose
+    from edgeinfer.privacy.egress import Departure, EgressRecord
+    from edgeinfer.privacy.sealing import Sealer
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "Consent": "consent",
+        "Consents": "consent",
+        "Departure": "egress",
+        "EgressRecord": "egress",
+        "PURPOSES": "consent",
+        "Purpose": "consent",
+        "Sealer": "sealing",
+    },
+)
+
+__all__ = ["PURPOSES", "Consent", "Consents", "Departure", "EgressRecord", "Purpose", "Sealer"]

@@ -1,0 +1,110 @@
+"""Consent: what a user agreed to, for which purpose, when, and to which text.
+
+Invariants:
+* without a recorded consent nothing is allowed; a record that cannot be read allows nothing;
+* the last word counts, and every word is kept, with its time;
+* taking a consent back erases, in the same transaction, what is kept under it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from edgeinfer.errors import PolicyError
+from edgeinfer.frozen import frozen
+from edgeinfer.store import Home
+
+Purpose = Literal["cloud_inference", "deferred_inference"]
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
+_MOST_VERSION = 100
+# What is kept under a purpose. What waits was also allowed to be sent at all.
+_ERASED: dict[Purpose, tuple[str, ...]] = {
+    "cloud_inference": ("DELETE FROM deferred", "DELETE FROM answers WHERE origin = 'cloud'"),
+    "deferred_inference": ("DELETE FROM deferred",),
+}
+
+
+@frozen
+class Consent:
+    """One word of a user's.
+
+    Attributes:
+        purpose: For what: `cloud_inference` sends an input to get its answer now, `deferred_inference` keeps it,
+            sealed, to send it later.
+        granted: Whether it was given; False where it was taken back.
+        version: Of the text that was agreed to.
+        at: When, in seconds since 1970 by this device's clock.
+    """
+
+    purpose: Purpose
+    granted: bool
+    version: str
+    at: float
+
+
+class Consents:
+    """The consents of a home."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def give(self, purpose: Purpose, version: str = "1") -> None:
+        """Record that the user agreed.
+
+        Args:
+            purpose: For what.
+            version: Of the text that was agreed to.
+
+        Raises:
+            PolicyError: There is no such purpose.
+            StoreError: It cannot be recorded: it then was not given.
+        """
+        self._say(purpose, True, version)
+
+    def withdraw(self, purpose: Purpose) -> None:
+        """Record that the user takes it back, and erase what is kept under it.
+
+        Raises:
+            PolicyError: There is no such purpose.
+            StoreError: It cannot be recorded.
+        """
+        self._say(purpose, False, "")
+        self._home.forget_deleted()
+
+    def allows(self, purpose: Purpose, version: str = "1") -> bool:
+        """Whether a user's last word on a purpose was an agreement to that version of its text.
+
+        Raises:
+            StoreError: The record cannot be read.
+        """
+        last = self.last(purpose)
+        return last is not None and last.granted and last.version == version
+
+    def last(self, purpose: Purpose) -> Consent | None:
+        """Return the user's last word on a purpose, or None."""
+        said = self.history(purpose, most=1)
+        return said[-1] if said else None
+
+    def history(self, purpose: Purpose | None = None, most: int = 1000) -> list[Consent]:
+        """Return what was said, the last word last."""
+        found = self._home.rows(
+            "SELECT purpose, granted, version, at FROM consents WHERE ?1 IS NULL OR purpose = ?1 "
+            "ORDER BY id DESC LIMIT ?2",
+            (purpose, most),
+        )
+        return [Consent(name, bool(granted), version, at) for name, granted, version, at in reversed(found)]
+
+    def _say(self, purpose: Purpose, granted: bool, version: str) -> None:
+        if purpose not in PURPOSES:
+            raise PolicyError(
+                "the purpose of a consent", found=purpose, expected=f"one of {', '.join(PURPOSES)}"
+            )
+        if len(version) > _MOST_VERSION or not version.isprintable():
+            raise PolicyError("the version of a consent", found=version[:20], expected="up to 100 characters")
+        with self._home.transaction(durable=True) as connection:
+            connection.execute(
+                "INSERT INTO consents (purpose, granted, version, at) VALUES (?, ?, ?, ?)",
+                (purpose, granted, version, self._home.clock.utc()),
+            )
+            for statement in () if granted else _ERASED[purpose]:
+                connection.execute(statement)
