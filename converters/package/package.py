@@ -100,6 +100,7 @@ def _run(context: Context) -> None:
         drift=profile.drift,
         confusion=_confusion(profile, blobs),
         cascade=profile.cascade,
+        cloud=recipe.cloud,
         budgets=recipe.budgets,
         lineage=_lineage(recipe, record, load_teacher_record(context.needs[RECORD]).sha256),
         documents={

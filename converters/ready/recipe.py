@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from edgeinfer.bundle import Budgets, PriorLevel, canonical_json, encode
+from edgeinfer.bundle import Budgets, Cloud, PriorLevel, canonical_json, encode
 
 
 @dataclass(frozen=True)
@@ -165,6 +165,7 @@ class ReadyRecipe:
         detections: For `answer = "detections"`.
         quantize: Static int8; without it files stay as they are.
         runtimes: What the bundle must run on.
+        cloud: How the model is asked in the cloud.
         budgets: What the model may cost on a device.
         task: What it does; by default it follows from the answer.
         seed: Of the choice of calibration items.
@@ -182,6 +183,7 @@ class ReadyRecipe:
     detections: Detections | None = None
     quantize: ReadyQuantize | None = None
     runtimes: Runtimes = field(default_factory=Runtimes)
+    cloud: Cloud | None = None
     budgets: Budgets | None = None
     task: str | None = None
     seed: int = 0

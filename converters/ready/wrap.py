@@ -207,6 +207,7 @@ def manifest(recipe: ReadyRecipe, made: Contract, variants: Sequence[Variant]) -
         inputs=(made.input,),
         outputs=made.outputs,
         variants=tuple(variants),
+        cloud=recipe.cloud,
         budgets=recipe.budgets,
     )
 

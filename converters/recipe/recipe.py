@@ -14,7 +14,7 @@ from converters.recipe.input import ImageInput, Input
 from converters.recipe.models import Member, Student, Teacher
 from converters.recipe.profile import Card, Cascade, Drift
 from converters.recipe.quantization import Quantize
-from edgeinfer.bundle import Budgets, canonical_json, encode
+from edgeinfer.bundle import Budgets, Cloud, canonical_json, encode
 
 _Model = TypeVar("_Model", Member, Teacher)
 
@@ -37,6 +37,7 @@ class Recipe:
         gates: Limits.
         drift: Drift reference.
         cascade: Handing unsure answers to the teacher.
+        cloud: How the model, or its teacher, is asked in the cloud.
         budgets: What the model may cost on a device.
         card: What the model card says that nobody can measure.
         seed: Seed of every random choice.
@@ -57,6 +58,7 @@ class Recipe:
     gates: Gates = field(default_factory=Gates)
     drift: Drift = field(default_factory=Drift)
     cascade: Cascade = field(default_factory=Cascade)
+    cloud: Cloud | None = None
     budgets: Budgets | None = None
     card: Card = field(default_factory=Card)
     seed: int = 0

@@ -13,7 +13,7 @@ from converters.recipe.profile_rules import check_profile
 from converters.recipe.quantization_rules import check_quantize
 from converters.recipe.recipe import Recipe
 from converters.recipe.require import require
-from edgeinfer.bundle import NAME_PATTERN, encode
+from edgeinfer.bundle import NAME_PATTERN, Cloud, encode
 
 # By source of the data: the kinds of input that it can feed.
 _KINDS = {"digits": ("image",), "folder": ("image", "audio"), "csv": ("table",)}
@@ -39,8 +39,20 @@ def check_recipe(recipe: Recipe) -> None:
     check_student(recipe.student, recipe.teacher, recipe.input)
     check_quantize(recipe.quantize, recipe.student)
     check_profile(recipe.drift, recipe.cascade)
+    if recipe.cloud is not None:
+        _check_cloud(recipe.cloud)
     for name, value in (encode(recipe.budgets) or {}).items():
         require(value > 0, f"budgets.{name}", value, "above 0")
+
+
+def _check_cloud(cloud: Cloud) -> None:
+    """What the bundle would refuse after the training."""
+    require(set(cloud.inputs) == {"input"}, "cloud.inputs", sorted(cloud.inputs), ["input"])
+    outputs = {"logits", "penultimate"}
+    good = "logits" in cloud.outputs and set(cloud.outputs) <= outputs
+    require(
+        good, "cloud.outputs", sorted(cloud.outputs), "logits, and penultimate where there are projections"
+    )
 
 
 def _check_gates(gates: Gates) -> None:

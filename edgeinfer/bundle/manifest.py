@@ -17,6 +17,7 @@ from edgeinfer.importing import lazily
 if TYPE_CHECKING:
     from edgeinfer.bundle.all_steps import PostprocessStep, PreprocessStep
     from edgeinfer.bundle.budgets import Budgets
+    from edgeinfer.bundle.cloud import Cloud
     from edgeinfer.bundle.content import Blob, DType, TensorBlob
     from edgeinfer.bundle.measured import Calibration, Latency, Proportion
     from edgeinfer.bundle.reference import Cascade, Confusion, DriftReference
@@ -29,6 +30,7 @@ __getattr__ = lazily(
         "Budgets": "budgets",
         "Calibration": "measured",
         "Cascade": "reference",
+        "Cloud": "cloud",
         "Confusion": "reference",
         "DType": "content",
         "DriftReference": "reference",
@@ -228,6 +230,7 @@ class Manifest:
         drift: What its inputs and answers looked like on held-out data, if known.
         confusion: Which classes it takes for which, if measured.
         cascade: What handing unsure answers to the teacher would cost and gain, if measured.
+        cloud: How it is asked in the cloud, if its maker says so.
         budgets: What it may cost on a device, if its maker says so.
         lineage: Where it comes from, if known.
         documents: Texts for people, by file name.
@@ -246,6 +249,7 @@ class Manifest:
     drift: DriftReference | None = None
     confusion: Confusion | None = None
     cascade: Cascade | None = None
+    cloud: Cloud | None = None
     budgets: Budgets | None = None
     lineage: Lineage | None = None
     documents: Mapping[str, Document] = field(default_factory=dict)

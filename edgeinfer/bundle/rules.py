@@ -5,7 +5,7 @@ Invariants of a manifest that passed `check_manifest`:
 * every variant binds exactly the manifest's inputs and outputs, with their types and as many axes;
 * the preprocessing steps can be executed, make the input's shape, and their digest is the stated one;
 * golden tensors fit the tensors that they stand for;
-* what is said for drift, confusion and cascades fits the inputs, outputs and variants that it is said of.
+* what is said for drift, confusion, cascades and the cloud fits the inputs, outputs and variants that it is said of.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from edgeinfer.bundle.all_steps import steps_digest
 from edgeinfer.bundle.answer_rules import check_answer
 from edgeinfer.bundle.budgets import check_budgets
+from edgeinfer.bundle.cloud_rules import check_cloud
 from edgeinfer.bundle.content import TensorBlob
 from edgeinfer.bundle.manifest import Binding, Golden, Input, Manifest, Output, Variant
 from edgeinfer.bundle.preprocess_rules import check_steps
@@ -68,6 +69,8 @@ def check_manifest(manifest: Manifest) -> None:
     if manifest.golden:
         _check_golden(manifest.golden, manifest)
     check_references(manifest)
+    if manifest.cloud:
+        check_cloud(manifest.cloud, manifest)
     if manifest.budgets:
         check_budgets(manifest.budgets)
     _check_blobs(manifest)

@@ -61,6 +61,9 @@ _RULES: dict[tuple[str, str], dict[str, Any]] = {
     ("Feature", "counts"): {"minItems": 2, "maxItems": MOST_SYMBOLS},
     ("Confusion", "n"): _COUNT,
     ("Cascade", "n"): _COUNT,
+    ("CloudOutput", "temperature"): {"exclusiveMinimum": 0},
+    ("Downscale", "longest"): _COUNT,
+    ("SendPicture", "quality"): {"minimum": 1, "maximum": 100},
     ("Cascade", "points"): {"minItems": 1},
 }
 

@@ -16,7 +16,12 @@ from edgeinfer.bundle import (
     Blob,
     BlobSet,
     Calibration,
+    Cloud,
+    CloudInput,
+    CloudOutput,
+    Crop,
     Document,
+    Downscale,
     DriftReference,
     Feature,
     InputStatistic,
@@ -27,7 +32,11 @@ from edgeinfer.bundle import (
     PredictedClass,
     Projection,
     Proportion,
+    SendOutput,
+    SendPicture,
+    SendTensor,
     Softmax,
+    StripMetadata,
     TopConfidence,
     TopK,
     encode,
@@ -77,6 +86,27 @@ def references(draw: st.DrawFn, output: Output, variant: str) -> DriftReference:
 
 
 @st.composite
+def clouds(draw: st.DrawFn, output: Output) -> Cloud:
+    """A valid way to the cloud, its classes in any order."""
+    unique = len(set(output.labels)) == len(output.labels)
+    labels = tuple(draw(st.permutations(output.labels))) if unique and draw(st.booleans()) else None
+    printable = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=9)
+    send = draw(st.sampled_from([SendTensor(), SendOutput(output.name), SendPicture("png", 7)]))
+    datatype = "BYTES" if isinstance(send, SendPicture) else draw(st.sampled_from(["FP32", "BF16", "UINT8"]))
+    left, right = sorted(draw(st.lists(SHARES, min_size=2, max_size=2, unique=True)))
+    crop = st.just(Crop(left, left, right, right))
+    reduce = draw(
+        st.lists(crop | st.builds(Downscale, st.integers(1, 9999)) | st.builds(StripMetadata), max_size=3)
+    )
+    return Cloud(
+        draw(printable),
+        {"image": CloudInput(draw(printable), datatype, None, send)},
+        {output.name: CloudOutput(draw(printable), labels, draw(st.floats(1e-3, 1e3)))},
+        tuple(reduce),
+    )
+
+
+@st.composite
 def manifests(draw: st.DrawFn) -> Manifest:
     """A valid manifest: the sample with arbitrary values in its free fields."""
     base = sample_manifest(BlobSet())
@@ -117,6 +147,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         drift=draw(st.none() | references(first, variants[0].id)),
         confusion=None,
         cascade=draw(st.none() | st.just(cascade)) if calibration else None,
+        cloud=draw(st.none() | clouds(first)),
         lineage=draw(
             st.none()
             | st.builds(
