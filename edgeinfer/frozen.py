@@ -13,6 +13,7 @@ from dataclasses import MISSING, FrozenInstanceError
 from typing import Any, NoReturn, TypeVar, dataclass_transform
 
 Class = TypeVar("Class", bound=type)
+Record = TypeVar("Record")
 _SPECIAL = ("ClassVar", "typing.ClassVar", "InitVar", "dataclasses.InitVar", "KW_ONLY")
 
 
@@ -127,3 +128,11 @@ def _reduce(self: Any) -> tuple[object, ...]:
 
 def _refuse(self: Any, name: str, _value: object = None) -> NoReturn:
     raise FrozenInstanceError(f"{type(self).__name__} is frozen: cannot change {name}")
+
+
+def changed(record: Record, **values: object) -> Record:
+    """Return a record with other values: `dataclasses.replace` without its checks, for what is made on every answer."""
+    made = object.__new__(type(record))
+    made.__dict__.update(record.__dict__)
+    made.__dict__.update(values)
+    return made

@@ -13,7 +13,7 @@ Invariants:
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -81,10 +81,11 @@ class V2Client:
         transport: What carries requests; httpx2 otherwise.
         clock: The time.
         known: Keeps what was found out of the server.
+        check: Is told of the server's model before anything is sent to it; what it raises keeps it back.
         draw: Draws from 0..1, for the jitter of retries.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the seams, each replaced alone in tests
         self,
         endpoint: Endpoint,
         model: str | None = None,
@@ -92,6 +93,7 @@ class V2Client:
         transport: Transport | None = None,
         clock: Clock | None = None,
         known: Known | None = None,
+        check: Callable[[ModelInfo], None] | None = None,
         draw: Draw = uniform,
     ) -> None:
         self.endpoint, self.model = endpoint, endpoint.model or model or "model"
@@ -100,7 +102,7 @@ class V2Client:
         self._transport: Transport = transport or HttpTransport(endpoint.certificates)
         self._performer = Performer(self._transport, self.clock)
         self._asker = Asker(endpoint, self.clock, draw)
-        self._known = known
+        self._known, self._check = known, check
         self._abilities: Abilities | None = None
 
     @property
@@ -160,6 +162,8 @@ class V2Client:
         """Yield the steps of an inference, for whoever performs them; raises as `infer` does."""
         self._asker.begin()
         abilities = yield from self._learned(inputs, call)
+        if self._check is not None:
+            self._check(abilities.model)
         checked = check_inputs(inputs, abilities.model)
         number = str(uuid.uuid4())
         message = encode(number, inputs, outputs, binary=abilities.binary, packed=self.endpoint.gzip)

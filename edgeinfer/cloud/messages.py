@@ -45,34 +45,22 @@ def encode(
     Raises:
         InputError: JSON cannot carry a value.
     """
-    parts: list[bytes] = []
-    described: list[dict[str, Any]] = []
-    for tensor in inputs:
-        entry: dict[str, Any] = {
-            "name": tensor.name,
-            "shape": list(tensor.value.shape),
-            "datatype": tensor.datatype,
-        }
-        if binary:
-            parts.append(to_bytes(tensor))
-            entry["parameters"] = {"binary_data_size": len(parts[-1])}
-        else:
-            entry["data"] = to_json(tensor)
-        described.append(entry)
-    document: dict[str, Any] = {"id": number, "inputs": described}
+    document: dict[str, Any] = {"id": number}
     if outputs:
         document["outputs"] = [_wanted(name, binary=binary) for name in outputs]
     if binary:
         document["parameters"] = {"binary_data_output": True}
-    head = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
-    headers = {"content-type": _BYTES if binary else _JSON, "accept-encoding": "gzip"}
-    if binary:
-        headers[_HEADER_LENGTH] = str(len(head))
-    body = b"".join([head, *parts])
-    if packed:
-        headers["content-encoding"] = "gzip"
-        body = gzip.compress(body, 6, mtime=0)
-    return Message(headers, body)
+    message = _message(document, "inputs", inputs, binary=binary)
+    headers = {**message.headers, "accept-encoding": "gzip"}
+    if not packed:
+        return Message(headers, message.body)
+    return Message({**headers, "content-encoding": "gzip"}, gzip.compress(message.body, 6, mtime=0))
+
+
+def answer_message(number: str, model: str, outputs: Sequence[Tensor], *, binary: bool) -> Response:
+    """Return what a server would answer: for servers that are fakes."""
+    message = _message({"model_name": model, "id": number}, "outputs", outputs, binary=binary)
+    return Response(200, message.headers, message.body)
 
 
 def decode(response: Response, number: str, outputs: Sequence[str]) -> dict[str, Tensor]:
@@ -107,6 +95,29 @@ def decode(response: Response, number: str, outputs: Sequence[str]) -> dict[str,
             next_step="name them in the bundle's `cloud.outputs`",
         )  # fmt: skip
     return found
+
+
+def _message(document: dict[str, Any], kind: str, tensors: Sequence[Tensor], *, binary: bool) -> Message:
+    """Return a document with tensors in it, or behind it."""
+    parts: list[bytes] = []
+    listed: list[dict[str, Any]] = []
+    for tensor in tensors:
+        entry: dict[str, Any] = {
+            "name": tensor.name,
+            "shape": list(tensor.value.shape),
+            "datatype": tensor.datatype,
+        }
+        if binary:
+            parts.append(to_bytes(tensor))
+            entry["parameters"] = {"binary_data_size": len(parts[-1])}
+        else:
+            entry["data"] = to_json(tensor)
+        listed.append(entry)
+    head = json.dumps({**document, kind: listed}, separators=(",", ":"), allow_nan=False).encode()
+    if not binary:
+        return Message({"content-type": _JSON}, head)
+    headers = {"content-type": _BYTES, _HEADER_LENGTH: str(len(head))}
+    return Message(headers, b"".join([head, *parts]))
 
 
 def _wanted(name: str, *, binary: bool) -> dict[str, Any]:

@@ -80,6 +80,19 @@ def held(value: Array, datatype: Datatype, name: str) -> Array:
     return made
 
 
+def datatype_of(dtype: object) -> Datatype:
+    """Return the protocol's type of a numpy type.
+
+    Raises:
+        InputError: It has none.
+    """
+    wanted = np.dtype(dtype).newbyteorder("<")  # type: ignore[call-overload] # any type may be asked for
+    for name in DATATYPES:
+        if name in _HELD and name != "BF16" and np.dtype(_HELD[name]) == wanted:
+            return name
+    raise InputError("the type of a tensor", found=dtype, expected=f"one of {', '.join(DATATYPES)}")
+
+
 def to_bytes(tensor: Tensor) -> bytes:
     """Return a tensor as the binary extension carries it."""
     value = tensor.value

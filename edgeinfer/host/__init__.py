@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from edgeinfer.host.affinity import allowed_processors, keep_on, processor_in_use
     from edgeinfer.host.caches import cache_folder
     from edgeinfer.host.cgroup import processor_quota
+    from edgeinfer.host.clock import Clock, SystemClock
     from edgeinfer.host.cpus import processor, usable_cpus
     from edgeinfer.host.files import atomic_directory, atomic_file
     from edgeinfer.host.heat import Thermal, thermal
@@ -16,12 +17,16 @@ if TYPE_CHECKING:
     from edgeinfer.host.memory import grown_since, resident_bytes
     from edgeinfer.host.output import output_to
     from edgeinfer.host.packages import packages_of, versions_of
+    from edgeinfer.host.surroundings import Surroundings, surroundings_now
 
 # A start needs some of it.
 __getattr__ = lazily(
     __name__,
     {
+        "Clock": "clock",
         "FileLock": "lock",
+        "Surroundings": "surroundings",
+        "SystemClock": "clock",
         "Thermal": "heat",
         "allowed_processors": "affinity",
         "atomic_directory": "files",
@@ -39,6 +44,7 @@ __getattr__ = lazily(
         "processor_in_use": "affinity",
         "processor_quota": "cgroup",
         "resident_bytes": "memory",
+        "surroundings_now": "surroundings",
         "thermal": "heat",
         "usable_cpus": "cpus",
         "versions_of": "packages",
@@ -46,7 +52,10 @@ __getattr__ = lazily(
 )
 
 __all__ = [
+    "Clock",
     "FileLock",
+    "Surroundings",
+    "SystemClock",
     "Thermal",
     "allowed_processors",
     "atomic_directory",
@@ -64,6 +73,7 @@ __all__ = [
     "processor_in_use",
     "processor_quota",
     "resident_bytes",
+    "surroundings_now",
     "thermal",
     "usable_cpus",
     "versions_of",

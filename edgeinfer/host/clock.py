@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from typing import Protocol
@@ -45,4 +44,6 @@ class SystemClock:
 
     async def apause(self, seconds: float) -> None:
         """Wait in this task."""
+        import asyncio  # it takes as long to import as all of edgeinfer
+
         await asyncio.sleep(seconds)

@@ -28,7 +28,7 @@ class Surroundings:
     charging: bool | None = None
 
 
-def surroundings(root: Path = Path("/")) -> Surroundings:
+def surroundings_now(root: Path = Path("/")) -> Surroundings:
     """Read what Linux tells.
 
     Sources: the kernel's `proc/net/route` and `proc/net/ipv6_route` (routing tables), and

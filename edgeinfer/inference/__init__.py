@@ -9,7 +9,7 @@ import numpy as np  # noqa: F401
 from edgeinfer.importing import lazily
 from edgeinfer.inference.load import load
 from edgeinfer.inference.model import Model
-from edgeinfer.inference.prediction import Detection, LabelScore, Prediction, Timings
+from edgeinfer.inference.prediction import Attempt, Detection, LabelScore, Prediction, Timings
 from edgeinfer.inference.process import configure
 from edgeinfer.inference.selection import Candidate, Selection, Wishes, candidates
 from edgeinfer.inference.shedding import Shedding
@@ -45,6 +45,7 @@ __getattr__ = lazily(
 
 __all__ = [
     "Alarm",
+    "Attempt",
     "Candidate",
     "Detection",
     "Ensemble",

@@ -125,6 +125,30 @@ class Model:
         until = None if deadline_ms is None else deadline(deadline_ms)
         return self._answered(*self._timed(source), until)
 
+    def prepare(self, source: Source) -> Prepared:
+        """Return an item as the model takes it, for `answer` or for the cloud; raises as `predict` does."""
+        return self._intake.one(source)
+
+    def answer(self, prepared: Prepared, *, deadline_ms: float | None = None) -> Prediction:
+        """Answer for an item that is prepared; as `predict` otherwise."""
+        until = None if deadline_ms is None else deadline(deadline_ms)
+        return self._answered(prepared, 0.0, until)
+
+    async def aanswer(self, prepared: Prepared, *, deadline_ms: float | None = None) -> Prediction:
+        """Answer for an item that is prepared, without blocking the event loop; as `predict` otherwise."""
+        until = None if deadline_ms is None else deadline(deadline_ms)
+        start = time.perf_counter()
+        return await self._aanswered(prepared, (start, start), until)
+
+    def expected_ms(self) -> tuple[float, float]:
+        """Return what a run takes, judged by those before, and how long one would stand in line now; 0 at first."""
+        return self._serving.normal.expected_ms()
+
+    @property
+    def calls_in_line(self) -> int:
+        """Calls that stand in line now."""
+        return self._serving.normal.lane.in_line
+
     async def apredict(self, source: Source, *, deadline_ms: float | None = None) -> Prediction:
         """Answer for one item, without blocking the event loop; as `predict` otherwise.
 
@@ -132,11 +156,8 @@ class Model:
         """
         until = None if deadline_ms is None else deadline(deadline_ms)
         start = time.perf_counter()
-        inputs, placement = await in_worker(lambda: self._intake.one(source))
-        prepared = time.perf_counter()
-        served, reason = self._serving.now()
-        outputs = await served.arun(inputs, 1, until)
-        return self._said(served, reason, (outputs, placement), (start, prepared, time.perf_counter()))
+        prepared = await in_worker(lambda: self._intake.one(source))
+        return await self._aanswered(prepared, (start, time.perf_counter()), until)
 
     def predict_many(self, sources: Iterable[Source]) -> Iterator[Prediction]:
         """Answer for each item, in order; the next items are prepared on other threads meanwhile.
@@ -157,6 +178,14 @@ class Model:
         from edgeinfer.inference.ahead import ahead
 
         return (self._answered(*each, None) for each in ahead(self._timed, sources))
+
+    async def _aanswered(
+        self, prepared: Prepared, begun: tuple[float, float], until: int | None
+    ) -> Prediction:
+        inputs, placement = prepared
+        served, reason = self._serving.now()
+        outputs = await served.arun(inputs, 1, until)
+        return self._said(served, reason, (outputs, placement), (*begun, time.perf_counter()))
 
     def _timed(self, source: Source) -> tuple[Prepared, float]:
         start = time.perf_counter()

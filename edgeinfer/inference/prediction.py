@@ -52,6 +52,28 @@ class Timings:
     postprocess_ms: float
 
 
+Source = Literal["device", "cloud", "cache", "default"]
+
+
+@frozen
+class Attempt:
+    """One try to get an answer.
+
+    Attributes:
+        where: What was asked.
+        outcome: `answered`, or what went wrong.
+        ms: How long it took, in milliseconds.
+        requests: Requests sent for it, questions about the server included.
+        sent_bytes: Length of their bodies.
+    """
+
+    where: Literal["device", "cloud", "cache"]
+    outcome: str
+    ms: float
+    requests: int = 0
+    sent_bytes: int = 0
+
+
 @frozen
 class Prediction:
     """One answer.
@@ -62,13 +84,16 @@ class Prediction:
         top: The likeliest classes, likeliest first.
         detections: What was found in the picture, surest first, or None for a model that does not detect.
         outputs: The model's outputs by name, each with a batch axis of 1.
-        source: Where the answer was computed.
+        source: Where the answer is from: this `device`, the `cloud`, a `cache` of earlier answers, or a `default` that
+            was declared for when there is none.
         reason: Why this source and this variant.
-        variant: Id of the variant that answered.
-        engine: Engine package and version that ran it.
+        variant: Id of the variant that answered; the server's name of the model for the cloud; empty for a default.
+        engine: Engine package and version that ran it; the server for the cloud; empty for a default.
         bundle: Digest of the bundle.
         latency_ms: Time from the call to the answer.
         timings: Its parts.
+        attempts: What was tried, in order; `Model.predict` leaves it empty, since there is one way.
+        deferred: Number under which the case waits for the cloud, or None.
     """
 
     label: str | None
@@ -76,10 +101,12 @@ class Prediction:
     top: tuple[LabelScore, ...]
     detections: tuple[Detection, ...] | None
     outputs: Mapping[str, Array] = field(repr=False)
-    source: Literal["device"]
+    source: Source
     reason: str
     variant: str
     engine: str
     bundle: str = field(repr=False)
     latency_ms: float
     timings: Timings = field(repr=False)
+    attempts: tuple[Attempt, ...] = field(default=(), repr=False)
+    deferred: str | None = field(default=None, repr=False)

@@ -61,6 +61,12 @@ class Served:
         of_this_process(self.lane)
         self.run: Run = self._scheduler.caller(self.lane)
 
+    def expected_ms(self) -> tuple[float, float]:
+        """Return what nine in ten runs took at most, and how long one would stand in line now."""
+        usual = (self.lane.durations.quantile_ns(0.9) or 0.0) / 1e6
+        at_once = max(1, self._scheduler.threads // self.lane.threads)
+        return usual, usual * self.lane.in_line / at_once
+
     def run_by(self, inputs: Mapping[str, Array], count: int, until_ns: int) -> dict[str, Array]:
         """Run on another thread, and wait for it until a time of `perf_counter_ns`.
 

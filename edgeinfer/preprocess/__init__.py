@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from edgeinfer.preprocess.pipeline import Preprocessor
     from edgeinfer.preprocess.placement import Placement, place
     from edgeinfer.preprocess.probabilities import softmax, top_k
+    from edgeinfer.preprocess.reduce import encoded, reduced
     from edgeinfer.preprocess.row import is_missing, number, word
 
 # A model needs what its own steps ask for.
@@ -24,11 +25,13 @@ __getattr__ = lazily(
         "decode_ssd": "boxes",
         "dequantize": "affine",
         "draw_boxes": "draw",
+        "encoded": "reduce",
         "is_missing": "row",
         "number": "row",
         "overlaps": "boxes",
         "place": "placement",
         "quantize": "affine",
+        "reduced": "reduce",
         "softmax": "probabilities",
         "ssd_priors": "boxes",
         "suppress": "boxes",
@@ -45,11 +48,13 @@ __all__ = [
     "decode_ssd",
     "dequantize",
     "draw_boxes",
+    "encoded",
     "is_missing",
     "number",
     "overlaps",
     "place",
     "quantize",
+    "reduced",
     "softmax",
     "ssd_priors",
     "suppress",

@@ -35,9 +35,7 @@ class Teacher(Model):
         """Say what the model gives."""
         return [described(each) for each in self.session.get_outputs()]
 
-    def predict(
-        self, payload: InferRequest, headers: Any = None, response_headers: Any = None
-    ) -> InferResponse:
+    def predict(self, payload: InferRequest, *_headers: Any, **_more: Any) -> InferResponse:
         """Run the model."""
         names = [each.name for each in self.session.get_outputs()]
         values = self.session.run(names, {each.name: each.as_numpy() for each in payload.inputs})

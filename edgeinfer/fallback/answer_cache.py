@@ -1,0 +1,100 @@
+"""Answers by the content of what was asked: the same item is not sent twice, and has an answer without a network.
+
+Invariants:
+* answers are found by a digest over the bundle and the prepared item; no input is kept;
+* an answer is not used beyond its time, nor where the device's clock says that it is from the future;
+* the cache is bounded in bytes: the oldest answers go;
+* a call that may use the device alone is given answers of the device alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+
+from edgeinfer.cloud.tensors import Array, Tensor, datatype_of
+from edgeinfer.fallback.packing import pack, unpack
+from edgeinfer.fallback.policy import CacheLimits
+from edgeinfer.frozen import frozen
+from edgeinfer.store import Home
+
+Origin = Literal["device", "cloud"]
+
+
+@frozen
+class Kept:
+    """An answer from the cache.
+
+    Attributes:
+        outputs: By the bundle's names, with a batch axis of 1.
+        origin: Where it was computed.
+        variant: As the first answer said.
+        engine: Likewise.
+    """
+
+    outputs: Mapping[str, Array]
+    origin: Origin
+    variant: str
+    engine: str
+
+
+class AnswerCache:
+    """The cache of one bundle in a home.
+
+    Args:
+        home: Where it is kept.
+        limits: Its bounds.
+        bundle: SHA-256 of the bundle.
+        cloud: Where its answers from the cloud come from: those of another server are none.
+    """
+
+    def __init__(self, home: Home, limits: CacheLimits, bundle: str, cloud: str) -> None:
+        self._home, self._limits = home, limits
+        self._salt = f"{bundle}\0{cloud}\0".encode()
+
+    def key(self, inputs: Mapping[str, Array]) -> str:
+        """Return the digest of an item."""
+        digest = hashlib.sha256(self._salt)
+        for name in sorted(inputs):
+            value = np.ascontiguousarray(inputs[name])
+            digest.update(f"{name}\0{value.dtype}\0{value.shape}\0".encode())
+            digest.update(value.tobytes())
+        return digest.hexdigest()
+
+    def get(self, key: str, origins: tuple[Origin, ...]) -> Kept | None:
+        """Return the answer for an item, if one of these origins lies there."""
+        now = self._home.clock.utc()
+        for origin, data in self._home.rows(
+            "SELECT origin, data FROM answers WHERE key IN (?, ?) AND at BETWEEN ? AND ? ORDER BY origin",
+            (*(f"{key}:{each}" for each in ("cloud", "device")), now - self._limits.ttl_s, now),
+        ):
+            if origin in origins:
+                tensors, about = unpack(data)
+                return Kept(
+                    {each.name: each.value for each in tensors}, origin, about["variant"], about["engine"]
+                )
+        return None
+
+    def put(self, key: str, answer: Kept) -> None:
+        """Keep an answer; what is too old goes, and the oldest beyond the bound."""
+        tensors = [Tensor(name, datatype_of(value.dtype), value) for name, value in answer.outputs.items()]
+        data = pack(tensors, {"variant": answer.variant, "engine": answer.engine})
+        if len(data) > self._limits.max_bytes:
+            return
+        now = self._home.clock.utc()
+        with self._home.transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)",
+                (f"{key}:{answer.origin}", answer.origin, now, len(data), data),
+            )
+            connection.execute(
+                "DELETE FROM answers WHERE at NOT BETWEEN ? AND ?", (now - self._limits.ttl_s, now)
+            )
+            connection.execute(
+                "DELETE FROM answers WHERE key IN (SELECT key FROM (SELECT key, "
+                "SUM(bytes) OVER (ORDER BY at DESC, key) AS total FROM answers) WHERE total > ?)",
+                (self._limits.max_bytes,),
+            )

@@ -1,0 +1,39 @@
+"""Tensors and what is to be known of them as bytes: what the answer cache and the queue keep."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgeinfer.cloud.tensors import Tensor, from_bytes, to_bytes
+from edgeinfer.errors import EdgeInferError, StoreError
+
+
+def pack(tensors: Sequence[Tensor], about: Mapping[str, Any]) -> bytes:
+    """Return bytes that `unpack` turns back."""
+    parts = [to_bytes(each) for each in tensors]
+    listed = [
+        [each.name, each.datatype, list(each.value.shape), len(part)]
+        for each, part in zip(tensors, parts, strict=True)
+    ]
+    head = json.dumps({"about": about, "tensors": listed}).encode()
+    return b"".join([len(head).to_bytes(4, "little"), head, *parts])
+
+
+def unpack(data: bytes) -> tuple[list[Tensor], dict[str, Any]]:
+    """Return what was packed.
+
+    Raises:
+        StoreError: The bytes are others.
+    """
+    try:
+        at = 4 + int.from_bytes(data[:4], "little")
+        head = json.loads(data[4:at])
+        tensors = []
+        for name, datatype, shape, size in head["tensors"]:
+            tensors.append(from_bytes(data[at : at + size], name, datatype, tuple(shape)))
+            at += size
+        return tensors, head["about"]
+    except (ValueError, LookupError, TypeError, EdgeInferError) as error:
+        raise StoreError("a kept case or answer is damaged") from error

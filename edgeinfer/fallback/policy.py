@@ -1,0 +1,201 @@
+"""What an app allows: where answers may come from, and at what price. What comes from afar only tightens it.
+
+Invariants:
+* a remote policy never lets more leave the device than the app's own: `tightened` takes the stricter of each;
+* a policy from a file is checked key by key; one that is unknown is refused, since it may have meant a ban.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from edgeinfer.bundle import Dialect, Reduction, canonical_json, decode, encode, unique_keys
+from edgeinfer.errors import PolicyError
+from edgeinfer.frozen import frozen
+
+Mode = Literal["only_on_device", "prefer_on_device", "prefer_in_cloud", "only_in_cloud"]
+# The most private first.
+MODES: tuple[Mode, ...] = get_args(Mode)
+_MAX_BYTES = 1024 * 1024
+_INFINITE = float("inf")
+
+
+@frozen
+class CacheLimits:
+    """How many answers are kept.
+
+    Attributes:
+        max_bytes: Of all of them; the oldest go.
+        ttl_s: How long one is used.
+    """
+
+    max_bytes: int = 16 * 1024 * 1024
+    ttl_s: float = 7 * 86_400.0
+
+
+@frozen
+class QueueLimits:
+    """How many cases may wait for the cloud.
+
+    Attributes:
+        max_bytes: Of all of them, sealed; further ones do not wait.
+        ttl_s: How long one may wait; then it is erased.
+    """
+
+    max_bytes: int = 16 * 1024 * 1024
+    ttl_s: float = 3 * 86_400.0
+
+
+@frozen
+class Policy:
+    """What an app allows.
+
+    Attributes:
+        mode: `only_on_device` sends nothing of an input or an answer; `prefer_on_device` asks the cloud where the
+            device fails, is too slow, or is not sure; `prefer_in_cloud` asks the device where the cloud cannot be;
+            `only_in_cloud` does not ask it. All but the first need a recorded consent.
+        offline: Open no socket at all.
+        threshold: Least confidence of an answer that stays on the device; None takes the one that the bundle
+            recommends, if it does.
+        deadline_ms: What a call may take where the caller does not say.
+        least_cloud_ms: Time that must be left for the cloud to be asked.
+        max_escalations_per_hour: Calls that may go to the cloud in `prefer_on_device`.
+        metered: Whether the cloud may be asked over a network that costs money.
+        min_battery: Charge, 0..1, below which, unless it charges, the cloud is asked only where the device has no
+            answer.
+        max_wait_ms: Expected time in line above which a call goes to the cloud; None never for that.
+        cloud_when_throttled: Whether calls go to the cloud while the processor is slowed down by heat.
+        default: The label to answer with where there is no answer; None raises `NoAnswerError`.
+        cache: Limits of the answers that are kept, or None to keep none.
+        queue: Limits of the cases that may wait for the cloud, or None to let none wait. Needs a key and consent.
+        reduce: What is taken from a picture before it is sent, after what the bundle takes.
+        consent_version: Of the text that the user must have agreed to.
+
+    Raises:
+        PolicyError: A value is out of range.
+    """
+
+    mode: Mode = "only_on_device"
+    offline: bool = False
+    threshold: float | None = None
+    deadline_ms: float = 10_000.0
+    least_cloud_ms: float = 50.0
+    max_escalations_per_hour: int = 60
+    metered: bool = False
+    min_battery: float = 0.15
+    max_wait_ms: float | None = 100.0
+    cloud_when_throttled: bool = False
+    default: str | None = None
+    cache: CacheLimits | None = None
+    queue: QueueLimits | None = None
+    reduce: tuple[Reduction, ...] = ()
+    consent_version: str = "1"
+
+    def __post_init__(self) -> None:
+        cache, queue = self.cache or CacheLimits(), self.queue or QueueLimits()
+        for name, good, expected in (
+            ("mode", self.mode in MODES, f"one of {', '.join(MODES)}"),
+            ("threshold", self.threshold is None or 0 <= self.threshold <= 1, "0 to 1"),
+            ("deadline_ms", 0 < self.deadline_ms < _INFINITE, "above 0"),
+            ("least_cloud_ms", 0 <= self.least_cloud_ms < _INFINITE, "0 or more"),
+            ("max_escalations_per_hour", self.max_escalations_per_hour >= 0, "0 or more"),
+            ("min_battery", 0 <= self.min_battery <= 1, "0 to 1"),
+            ("max_wait_ms", self.max_wait_ms is None or self.max_wait_ms >= 0, "0 or more"),
+            ("cache", cache.max_bytes > 0 and 0 < cache.ttl_s < _INFINITE, "limits above 0"),
+            ("queue", queue.max_bytes > 0 and 0 < queue.ttl_s < _INFINITE, "limits above 0"),
+        ):
+            if not good:
+                raise PolicyError(f"{name} of the policy", found=getattr(self, name), expected=expected)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of its canonical JSON: the egress record names it."""
+        return hashlib.sha256(canonical_json(encode(self))).hexdigest()
+
+
+@frozen
+class RemotePolicy:
+    """What a release manager may tighten from afar; None leaves the app's own.
+
+    Attributes:
+        mode: The least private mode that may be used.
+        threshold: At most this one: fewer answers are handed on.
+        max_escalations_per_hour: At most so many.
+        metered: False asks nothing over metered networks.
+        cache: False keeps no answers.
+        queue: False lets no case wait.
+        reduce: What more is taken from a picture.
+    """
+
+    mode: Mode | None = None
+    threshold: float | None = None
+    max_escalations_per_hour: int | None = None
+    metered: bool | None = None
+    cache: bool | None = None
+    queue: bool | None = None
+    reduce: tuple[Reduction, ...] = ()
+
+
+def tightened(policy: Policy, remote: RemotePolicy) -> Policy:
+    """Return the stricter of both, field by field."""
+    mode, threshold, most = policy.mode, policy.threshold, policy.max_escalations_per_hour
+    if remote.mode is not None:
+        mode = min(mode, remote.mode, key=MODES.index)
+    if remote.threshold is not None and threshold is not None:
+        threshold = min(threshold, remote.threshold)
+    if remote.max_escalations_per_hour is not None:
+        most = min(most, remote.max_escalations_per_hour)
+    return replace(
+        policy,
+        mode=mode,
+        threshold=threshold,
+        max_escalations_per_hour=max(0, most),
+        metered=policy.metered and remote.metered is not False,
+        cache=None if remote.cache is False else policy.cache,
+        queue=None if remote.queue is False else policy.queue,
+        reduce=(*policy.reduce, *remote.reduce),
+    )
+
+
+def load_policy(path: str | os.PathLike[str]) -> Policy:
+    """Read a policy from TOML, or from JSON where the name ends in `.json`.
+
+    Raises:
+        PolicyError: It cannot be read, has a key that is unknown, or a value out of range.
+    """
+    policy: Policy = _read(Policy, _parsed(Path(path)), str(path))
+    return policy
+
+
+def read_remote_policy(document: object) -> RemotePolicy:
+    """Read a remote policy from parsed JSON.
+
+    Raises:
+        PolicyError: It has a key that is unknown, or a value of another type. Whoever gets it stays with what holds.
+    """
+    policy: RemotePolicy = _read(RemotePolicy, document, "remote policy")
+    return policy
+
+
+def _read(kind: type[Any], document: object, where: str) -> Any:
+    return decode(kind, document, where=where, dialect=Dialect(PolicyError, True, "see docs/cloud.md"))
+
+
+def _parsed(path: Path) -> object:
+    try:
+        data = path.read_bytes()
+        if len(data) > _MAX_BYTES:
+            raise PolicyError(f"policy {path}", found=f"{len(data)} bytes", expected=f"at most {_MAX_BYTES}")
+        if path.suffix == ".json":
+            return json.loads(data, object_pairs_hook=unique_keys)
+        return tomllib.loads(data.decode())
+    except (OSError, ValueError, RecursionError) as error:
+        raise PolicyError(
+            f"policy {path} cannot be read ({error})", next_step="write it as TOML or JSON"
+        ) from error
