@@ -18,7 +18,7 @@ from typing import Protocol
 
 import numpy as np
 
-from edgeinfer.cloud.asking import Asker, Call, CloudHealth, Draw, uniform
+from edgeinfer.cloud.asking import Asker, Call, CloudHealth, Draw, Journal, uniform
 from edgeinfer.cloud.endpoint import Endpoint, model_url
 from edgeinfer.cloud.messages import decode, encode
 from edgeinfer.cloud.metadata import Abilities, ModelInfo, ServerInfo, check_inputs, read_model, read_server
@@ -138,13 +138,13 @@ class V2Client:
         """Ask the model without blocking the event loop; as `infer` otherwise."""
         return await aperformed(self.steps(inputs, outputs, self._call(deadline_s)), self._performer.later)
 
-    def metadata(self, *, deadline_s: float = 10.0) -> Abilities:
+    def metadata(self, *, deadline_s: float = 10.0, journal: Journal | None = None) -> Abilities:
         """Return what the server says of itself and the model; raises as `infer` does."""
-        return performed(self._told(self._call(deadline_s)), self._performer.now)
+        return performed(self._told(self._call(deadline_s, journal)), self._performer.now)
 
-    async def ametadata(self, *, deadline_s: float = 10.0) -> Abilities:
+    async def ametadata(self, *, deadline_s: float = 10.0, journal: Journal | None = None) -> Abilities:
         """Return what the server says, without blocking the event loop."""
-        return await aperformed(self._told(self._call(deadline_s)), self._performer.later)
+        return await aperformed(self._told(self._call(deadline_s, journal)), self._performer.later)
 
     def ready(self, *, deadline_s: float = 10.0) -> bool:
         """Whether the server says that the model is ready; False, too, where it cannot be reached."""
@@ -181,8 +181,8 @@ class V2Client:
             raise
         return Answered(tensors, str(abilities.server), call.requests, call.sent_bytes)
 
-    def _call(self, deadline_s: float) -> Call:
-        return Call(self.clock.monotonic() + deadline_s)
+    def _call(self, deadline_s: float, journal: Journal | None = None) -> Call:
+        return Call(self.clock.monotonic() + deadline_s, journal)
 
     def _learned(self, inputs: Sequence[Tensor], call: Call) -> Steps[Abilities]:
         """Return what the server can do, found out once."""

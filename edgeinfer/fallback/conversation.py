@@ -17,7 +17,6 @@ from edgeinfer.cloud.tensors import Array
 from edgeinfer.errors import (
     CloudError,
     EdgeInferError,
-    EngineRunError,
     InputError,
     NetworkError,
     NoAnswerError,
@@ -25,7 +24,7 @@ from edgeinfer.errors import (
     StoreError,
 )
 from edgeinfer.fallback.answer_cache import Kept
-from edgeinfer.fallback.deciding import Local, Route, Signals, decide, wants_cloud
+from edgeinfer.fallback.deciding import Local, Route, Signals, decide, may_answer_at_once, needs_more, stays
 from edgeinfer.fallback.policy import Policy
 from edgeinfer.fallback.sides import Item
 from edgeinfer.frozen import changed, frozen
@@ -48,10 +47,12 @@ class RunHere:
 
     Attributes:
         prepared: The item.
+        preparing_s: Seconds that preparing it took.
         deadline_ms: Time that it may take, or None.
     """
 
     prepared: Prepared
+    preparing_s: float
     deadline_ms: float | None
 
 
@@ -84,12 +85,41 @@ class Conversation:
         self._limited = deadline_ms is not None
         self._until = self._begun + (policy.deadline_ms if deadline_ms is None else deadline_ms) / 1e3
         self._attempts: list[Attempt] = []
+        self._prepared: Prepared | None = None
         self._prepared_s = 0.0
         self._local: Prediction | None = None
         self._local_error: EdgeInferError | None = None
         self._cloud_error: EdgeInferError | None = None
         self._lost_cache = False
         self._deferred: str | None = None
+
+    @property
+    def may_answer_at_once(self) -> bool:
+        """Whether `at_once` may be asked, where the call has no deadline and none stands in line."""
+        return may_answer_at_once(self._policy) and not self._services.tells
+
+    def at_once(self) -> Prediction | None:
+        """Ask the device without further ado, where `may_answer_at_once`; None where there is more to be done.
+
+        What `steps` would do, without looking at signals that change nothing: a decision costs more than a small run.
+        """
+        model = self._services.model
+        self._prepared = model.prepare(self._source)
+        prepared = time.perf_counter()
+        self._prepared_s = prepared - self._started
+        try:
+            answer = model.answer(self._prepared, preparing_s=self._prepared_s)
+        except InputError:
+            raise
+        except EdgeInferError as error:
+            self._failed_here(error, prepared)
+            return None
+        self._local = answer
+        attempt = Attempt("device", "answered", (time.perf_counter() - prepared) * 1e3)
+        if not stays(self._policy, answer.confidence):
+            self._attempts.append(attempt)
+            return None
+        return changed(answer, reason=f"{self._policy.mode}: {answer.reason}", attempts=(attempt,))
 
     def steps(self) -> Steps[Prediction]:
         """Yield what is to be done; return the answer.
@@ -99,11 +129,13 @@ class Conversation:
             NoAnswerError: There is no answer, and no default was declared.
         """
         services, policy = self._services, self._policy
-        prepared: Prepared = yield Do(partial(services.model.prepare, self._source))
-        self._prepared_s = time.perf_counter() - self._started
+        if self._prepared is None:
+            self._prepared = yield Do(partial(services.model.prepare, self._source))
+            self._prepared_s = time.perf_counter() - self._started
+        prepared: Prepared = self._prepared
         while True:
             signals = self._cheap(policy)
-            if wants_cloud(signals, policy) or (signals.local is not None and signals.local.error):
+            if needs_more(signals, policy):
                 signals = yield Do(partial(self._costly, signals, prepared))
             route = decide(signals, policy)
             services.told(signals, route)
@@ -151,22 +183,21 @@ class Conversation:
 
     def _ask_here(self, prepared: Prepared) -> Steps[None]:
         start = time.perf_counter()
+        left = max(self._left_ms(), 0.001) if self._limited or self._cloud_error is not None else None
         try:
-            left = max(self._left_ms(), 0.001) if self._limited or self._cloud_error is not None else None
-            self._local = yield RunHere(prepared, left)
-            outcome = "answered"
+            local: Prediction = yield RunHere(prepared, self._prepared_s, left)
         except InputError:
             raise
         except EdgeInferError as error:
-            self._local_error, outcome = error, _brief(error)
-        except Exception as error:  # an engine of the caller's own may raise anything
-            self._local_error = EngineRunError(f"the device failed ({error!r})")
-            outcome = _brief(self._local_error)
-        self._attempts.append(Attempt("device", outcome, (time.perf_counter() - start) * 1e3))
-        if self._local is not None:
-            yield from self._keep(
-                prepared, Kept(self._local.outputs, "device", self._local.variant, self._local.engine)
-            )
+            self._failed_here(error, start)
+            return
+        self._local = local
+        self._attempts.append(Attempt("device", "answered", (time.perf_counter() - start) * 1e3))
+        yield from self._keep(prepared, Kept(local.outputs, "device", local.variant, local.engine))
+
+    def _failed_here(self, error: EdgeInferError, start: float) -> None:
+        self._local_error = error
+        self._attempts.append(Attempt("device", _brief(error), (time.perf_counter() - start) * 1e3))
 
     def _ask_cloud(self, prepared: Prepared, route: Route) -> Steps[Prediction | None]:
         services = self._services

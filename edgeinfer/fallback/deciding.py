@@ -11,7 +11,8 @@ network.
 Invariants, held by laws in tests/laws/test_decide_laws.py:
 * what `forbidden` names is never sent nor kept for sending, whatever the signals say;
 * every call ends in an answer, a declared default, or a failure;
-* `wants_cloud` says "" only where the costlier signals would change nothing.
+* where `may_answer_at_once` and `stays` hold, `decide` would say the same: device, then keep;
+* where `needs_more` is false, the costlier signals would change nothing.
 """
 
 from __future__ import annotations
@@ -111,6 +112,25 @@ def wants_cloud(signals: Signals, policy: Policy) -> str:
     if local is not None:
         return "low_confidence" if _unsure(local, policy) else ""
     return "" if signals.needs_local else _pressing(signals, policy)
+
+
+def may_answer_at_once(policy: Policy) -> bool:
+    """Whether a call without deadline, while none stands in line, goes to the device, and nothing is kept of it."""
+    on_device = policy.mode in ("only_on_device", "prefer_on_device")
+    return on_device and not policy.cloud_when_throttled and policy.cache is None
+
+
+def stays(policy: Policy, confidence: float | None) -> bool:
+    """Whether such a call's answer stays, whatever else the signals say."""
+    least = policy.threshold
+    return policy.mode == "only_on_device" or least is None or confidence is None or confidence >= least
+
+
+def needs_more(signals: Signals, policy: Policy) -> bool:
+    """Whether the costlier signals can change the decision; a confident answer from the device needs none of them."""
+    local = signals.local
+    doubtful = local is not None and (bool(local.error) or _unsure(local, policy))
+    return bool(wants_cloud(signals, policy)) or doubtful
 
 
 def forbidden(signals: Signals, policy: Policy) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeinfer.bundle import Cloud, Manifest
 from edgeinfer.cloud import Abilities, CloudHealth, Endpoint, V2Client
-from edgeinfer.errors import EdgeInferError, InputError, PolicyError
+from edgeinfer.errors import EdgeInferError, InputError, PolicyError, StoreError
 from edgeinfer.fallback.conversation import Conversation, Decided, RunHere
 from edgeinfer.fallback.deciding import Route, Signals
 from edgeinfer.fallback.draining import Deferred, draining
@@ -185,7 +185,8 @@ class Predictor:
             raise PolicyError(
                 "the policy asks no server", found=f"mode {policy.mode}, offline {policy.offline}"
             )
-        told = services.client.metadata(deadline_s=deadline_s)
+        journal = services.journal(policy, "cloud_inference")
+        told = services.client.metadata(deadline_s=deadline_s, journal=journal)
         services.side.check_model(told.model)
         return told
 
@@ -205,7 +206,11 @@ class Predictor:
             PolicyError: `mode` is less private than the policy's.
             NoAnswerError: Neither device nor cloud could answer, and no default was declared; holds both causes.
         """
-        return self._said(performed(self._conversation(source, deadline_ms, mode).steps(), self._perform))
+        call = self._conversation(source, deadline_ms, mode)
+        answer = None
+        if deadline_ms is None and call.may_answer_at_once and not self.model.calls_in_line:
+            answer = call.at_once()
+        return self._said(performed(call.steps(), self._perform) if answer is None else answer)
 
     async def apredict(
         self, source: Source, *, deadline_ms: float | None = None, mode: Mode | None = None
@@ -260,7 +265,9 @@ class Predictor:
 
     def _perform(self, step: object) -> Any:
         if isinstance(step, RunHere):
-            return self.model.answer(step.prepared, deadline_ms=step.deadline_ms)
+            return self.model.answer(
+                step.prepared, preparing_s=step.preparing_s, deadline_ms=step.deadline_ms
+            )
         return self._performer.now(step)
 
     async def _aperform(self, step: object) -> Any:
@@ -283,11 +290,13 @@ class Predictor:
     def _drain_soon(self) -> None:
         """Work through the queue on a thread, where there is one to work through."""
         policy, services = self._now
-        if self._on_deferred is None or policy.offline or services.queue(policy) is None:
+        queue = services.queue(policy)
+        if self._on_deferred is None or policy.offline or queue is None or self._draining.locked():
             return
         self._drain_at = self._clock.monotonic() + _DRAIN_S
-        if not self._draining.locked():
-            threading.Thread(target=self._drain_quietly, name="edgeinfer-drain", daemon=True).start()
+        with suppress(StoreError):
+            if len(queue):
+                threading.Thread(target=self._drain_quietly, name="edgeinfer-drain", daemon=True).start()
 
     def _drain_quietly(self) -> None:
         with suppress(EdgeInferError):  # the cases wait on

@@ -68,6 +68,7 @@ class Services:
         client: Asks the server, if there is one.
         side: How the bundle's questions are put to it.
         home: Where consent, egress, cache and queue are kept, if there is one.
+        tells: Whether the app wants to be told of every decision.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -76,6 +77,7 @@ class Services:
         self._parts, self._own = parts, Answer(parts.model.manifest)
         self._consents = None if parts.home is None else Consents(parts.home)
         self._egress = None if parts.home is None else EgressRecord(parts.home)
+        self.tells = parts.on_decision is not None
         self._surroundings, self._throttled, self._read_at = Surroundings(), False, -_AGAIN_S
         self._near = parts.endpoint is not None and on_this_machine(parts.endpoint.url)
 

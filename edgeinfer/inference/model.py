@@ -129,10 +129,12 @@ class Model:
         """Return an item as the model takes it, for `answer` or for the cloud; raises as `predict` does."""
         return self._intake.one(source)
 
-    def answer(self, prepared: Prepared, *, deadline_ms: float | None = None) -> Prediction:
-        """Answer for an item that is prepared; as `predict` otherwise."""
+    def answer(
+        self, prepared: Prepared, *, preparing_s: float = 0.0, deadline_ms: float | None = None
+    ) -> Prediction:
+        """Answer for an item that took so many seconds to prepare; as `predict` otherwise."""
         until = None if deadline_ms is None else deadline(deadline_ms)
-        return self._answered(prepared, 0.0, until)
+        return self._answered(prepared, preparing_s, until)
 
     async def aanswer(self, prepared: Prepared, *, deadline_ms: float | None = None) -> Prediction:
         """Answer for an item that is prepared, without blocking the event loop; as `predict` otherwise."""

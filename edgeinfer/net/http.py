@@ -132,7 +132,7 @@ class HttpTransport:
 def _network_error(where: str, error: Exception, library: Any) -> NetworkError:
     """Return what a failure means."""
     causes = list(_causes(error))
-    told = f"{where} failed ({error if str(error) else causes[-1]!r})"
+    told = f"{where} failed ({next(filter(None, map(str, causes)), type(error).__name__)})"
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return NameNotFoundError(told, next_step="check the host's name and the network")
     if any(isinstance(cause, ssl.SSLError) for cause in causes):

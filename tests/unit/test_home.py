@@ -1,0 +1,460 @@
+"""home.db: whole transactions, several users of one folder, what is damaged, full, locked or deleted."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from edgeinfer.errors import StoreError
+from edgeinfer.privacy import Consents, Departure, EgressRecord
+from edgeinfer.store import Home
+from edgeinfer.testing import FakeClock
+
+ADD = "INSERT INTO counters VALUES (?, ?)"
+IMPORTS = "import os, sys\nfrom edgeinfer.store import Home\nfrom edgeinfer.errors import StoreError\n"
+ANSWER = "INSERT INTO answers VALUES (?, ?, 1.0, ?, ?)"
+SENT = Departure("http://cloud.test", "cloud_inference", "mode", 3, "p", "b")
+posix = pytest.mark.skipif(os.name != "posix", reason="forks, limits and modes are POSIX's")
+
+
+@pytest.fixture
+def home(tmp_path):
+    with Home(tmp_path / "home", clock=FakeClock()) as made:
+        yield made
+
+
+def names(home: Home) -> list[str]:
+    return [name for (name,) in home.rows("SELECT name FROM counters ORDER BY name")]
+
+
+def program(text: str) -> list[str]:
+    return [sys.executable, "-c", IMPORTS + textwrap.dedent(text)]
+
+
+def printed(text: str, *values: object) -> list[str]:
+    """Run a program in a process of its own; return the lines that it printed."""
+    done = subprocess.run(
+        [*program(text), *map(str, values)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def everything_in(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
+
+
+def closed_file(folder: Path) -> Path:
+    """A home that holds something of every kind, closed, as one file."""
+    with Home(folder, clock=FakeClock()) as home:
+        consents, record = Consents(home), EgressRecord(home)
+        for _ in range(3):
+            consents.give("cloud_inference")
+            consents.withdraw("cloud_inference")
+            record.end(record.begin(SENT), "ok")
+            home.count("things")
+    assert [path.name for path in folder.iterdir()] == ["home.db"]
+    return folder / "home.db"
+
+
+def used(folder: Path) -> None:
+    """Do with a home what its users do."""
+    with Home(folder, clock=FakeClock()) as home:
+        consents, record = Consents(home), EgressRecord(home)
+        for do, *values in (
+            (consents.history,),
+            (record.entries,),
+            (record.sent_since, ("mode",), 0.0),
+            (home.counted, "things"),
+            (record.begin, SENT),
+            (consents.withdraw, "cloud_inference"),
+        ):
+            with suppress(StoreError):
+                do(*values)
+
+
+def test_what_a_block_wrote_is_there_for_others_behind_it(home):
+    with home.transaction() as connection:
+        connection.execute(ADD, ("a", 1))
+        connection.execute(ADD, ("b", 2))
+        with Home(home.folder) as other:
+            assert names(other) == []
+    with Home(home.folder) as other:
+        assert other.rows("SELECT name, count FROM counters WHERE count > ? ORDER BY name", (0,)) == [
+            ("a", 1),
+            ("b", 2),
+        ]
+
+
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, GeneratorExit, StoreError, SystemExit])
+def test_a_block_that_raises_leaves_nothing(home, error, durable):
+    def write() -> None:
+        with home.transaction(durable=durable) as connection:
+            connection.execute(ADD, ("a", 1))
+            raise error("in the midst")
+
+    pytest.raises(error, write)
+    home.count("b")
+    assert names(home) == ["b"]
+
+
+@pytest.mark.parametrize(
+    "then", [(ADD, ("a", 1)), ("nonsense",), ("BEGIN",), ("INSERT INTO nowhere VALUES (1)",)]
+)
+def test_a_statement_that_fails_is_a_store_error_and_leaves_nothing(home, then):
+    def write() -> None:
+        with home.transaction() as connection:
+            connection.execute(ADD, ("a", 1))
+            connection.execute(*then)
+
+    with pytest.raises(StoreError, match=r"home\.db cannot be used"):
+        write()
+    home.count("b")
+    assert names(home) == ["b"]
+
+
+def test_a_block_within_a_block_is_refused_and_both_leave_nothing(home):
+    def write() -> None:
+        with home.transaction() as outer, home.transaction() as inner:
+            assert outer is not inner
+
+    pytest.raises(StoreError, write)
+    home.count("c")
+    assert names(home) == ["c"]
+
+
+def test_a_counter_begins_at_none_counts_by_one_and_is_there_when_the_home_opens_again(home):
+    assert home.counted("x") == 0
+    for _ in range(3):
+        home.count("x")
+        home.close()
+        home.close()
+    home.count("y")
+    assert (home.counted("x"), home.counted("y")) == (3, 1)
+
+
+@pytest.mark.parametrize(("durable", "level"), [(True, 2), (False, 1)])
+def test_a_durable_block_is_flushed_and_others_are_not(home, durable, level):
+    with home.transaction(durable=durable) as connection:
+        # 1 is NORMAL: a write-ahead log is flushed with its checkpoints alone; 2 is FULL: with each commit.
+        assert connection.execute("PRAGMA synchronous").fetchone() == (level,)
+
+
+def test_a_home_stays_where_it_is_when_the_process_goes_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with Home("home") as home:
+        home.count("x")
+        home.close()
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir("elsewhere")
+        assert home.counted("x") == 1
+
+
+def test_threads_share_homes(home):
+    with Home(home.folder) as other:
+
+        def work(used: Home) -> None:
+            for _ in range(25):
+                used.count("x")
+
+        threads = [threading.Thread(target=work, args=(each,)) for each in (home, other) for _ in range(3)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join(30)
+        assert home.counted("x") == 150
+
+
+def test_processes_share_a_home(home):
+    text = """
+        home = Home(sys.argv[1])
+        for at in range(60):
+            try:
+                with home.transaction(durable=at % 10 == 0) as connection:
+                    connection.execute("INSERT INTO counters VALUES (?, 1)", (f"{sys.argv[2]}-{at}",))
+                print(f"{sys.argv[2]}-{at}")
+            except StoreError:  # it was another's turn for too long
+                pass
+    """
+    workers = [
+        subprocess.Popen([*program(text), str(home.folder), str(at)], stdout=subprocess.PIPE, text=True)
+        for at in range(3)
+    ]
+    said = [worker.communicate(timeout=60)[0].split() for worker in workers]
+    assert all(said)
+    assert names(home) == sorted(name for each in said for name in each)
+
+
+@posix
+def test_processes_may_open_a_new_home_at_once(tmp_path):
+    text = """
+        for turn in range(40):
+            folder, (gate, opener) = f"{sys.argv[1]}/{turn}", os.pipe()
+            children = []
+            for _ in range(5):
+                children.append(os.fork())
+                if not children[-1]:
+                    os.close(opener)
+                    os.read(gate, 1)
+                    try:
+                        Home(folder).count("x")
+                    except BaseException as error:
+                        print(error, flush=True)
+                    os._exit(0)
+            os.close(gate), os.close(opener)
+            for child in children:
+                os.waitpid(child, 0)
+        print("over")
+    """
+    assert printed(text, tmp_path) == ["over"]
+
+
+@posix
+def test_a_forked_child_has_a_connection_of_its_own(tmp_path):
+    text = """
+        home = Home(sys.argv[1])
+        home.count("x")
+        child = os.fork()
+        if not child:
+            home.count("x")
+            home.close()
+            home.count("x")
+            print(home.counted("x"), flush=True)
+            os._exit(0)
+        os.waitpid(child, 0)
+        home.count("x")
+        print(home.counted("x"), home.rows("PRAGMA integrity_check"))
+    """
+    assert printed(text, tmp_path) == ["3", "4 [('ok',)]"]
+
+
+@posix
+def test_a_child_may_be_forked_while_another_thread_writes(tmp_path):
+    text = """
+        import signal, threading
+        home, over = Home(sys.argv[1]), threading.Event()
+        def write():
+            while not over.is_set():
+                home.count("x")
+        thread = threading.Thread(target=write)
+        thread.start()
+        for turn in range(30):
+            child = os.fork()
+            if not child:
+                signal.alarm(5)
+                home.rows("SELECT 1")
+                os._exit(0)
+            if os.waitpid(child, 0)[1]:
+                print("a child hangs at turn", turn)
+                break
+        over.set()
+        thread.join()
+        print(home.counted("x") > 0, home.rows("PRAGMA integrity_check"))
+    """
+    assert printed(text, tmp_path) == ["True [('ok',)]"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [random.Random(0).randbytes(8192), b"SQLite format 3\0" + bytes(4096), b"{}", b"SQLite format 3\0"],
+    ids=["noise", "zeros behind a header", "another format", "a header alone"],
+)
+def test_a_file_that_is_no_database_is_a_store_error_that_names_it(tmp_path, content):
+    (tmp_path / "home.db").write_bytes(content)
+    with pytest.raises(StoreError, match=r"home\.db cannot be used") as error:
+        Home(tmp_path)
+    assert "move the file away" in error.value.next_step
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
+def test_a_file_that_was_cut_off_raises_store_errors_alone(tmp_path, share):
+    file = closed_file(tmp_path / "home")
+    os.truncate(file, int(file.stat().st_size * share))
+    with suppress(StoreError):
+        used(file.parent)
+    with suppress(StoreError), Home(file.parent) as home:
+        assert not Consents(home).allows("cloud_inference")
+
+
+def test_a_damaged_file_raises_store_errors_alone(tmp_path):
+    whole = closed_file(tmp_path / "whole").read_bytes()
+    for seed in range(120):
+        draw = random.Random(seed)
+        data, folder = bytearray(whole), tmp_path / str(seed)
+        at = draw.randrange(len(data)) if seed % 2 else draw.randrange(len(data) // 4096) * 4096
+        length = draw.choice([1, 10, 1000])
+        data[at : at + length] = draw.randbytes(len(data[at : at + length]))
+        folder.mkdir()
+        (folder / "home.db").write_bytes(data)
+        with suppress(StoreError):
+            used(folder)
+
+
+def test_a_table_whose_description_is_no_text_is_a_store_error(tmp_path):
+    file = closed_file(tmp_path / "home")
+    data = file.read_bytes()
+    assert data.count(b"CREATE TABLE answers") == 1
+    file.write_bytes(data.replace(b"CREATE TABLE answers", b"CREATE \xc2ABLE answers"))
+    with pytest.raises(StoreError):
+        Home(file.parent)
+
+
+def test_a_file_of_a_newer_release_is_refused_and_left_alone(tmp_path):
+    file = closed_file(tmp_path / "home")
+    with sqlite3.connect(file) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StoreError, match="newer edgeinfer") as error:
+        Home(file.parent)
+    assert (error.value.found, error.value.expected) == ("release 99 of its tables", "1 at most")
+    with sqlite3.connect(file) as connection:
+        assert connection.execute("SELECT count FROM counters WHERE name = 'things'").fetchone() == (3,)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "where", ["a file", "a file/in it", "home.db is a folder", "/proc/nothing", "a\0b", "\ud800"]
+)
+def test_an_impossible_folder_is_a_store_error(tmp_path, where):
+    (tmp_path / "a file").touch()
+    (tmp_path / "home.db is a folder/home.db").mkdir(parents=True)
+    with pytest.raises(StoreError):
+        Home(where if where.startswith("/") else tmp_path / where)
+
+
+@posix
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_that_may_not_be_written_is_a_store_error(there):
+    text = """
+        if os.getuid() == 0:
+            os.setuid(65534)
+        try:
+            Home(sys.argv[1])
+        except StoreError:
+            print("refused")
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if there:
+            closed_file(folder).chmod(0o444)
+        folder.chmod(0o555)
+        try:
+            assert printed(text, folder) == ["refused"]
+        finally:
+            folder.chmod(0o755)
+
+
+def test_a_home_that_another_process_locks_is_a_store_error_soon_and_can_be_read(home):
+    home.count("x")
+    text = """
+        import sqlite3
+        connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
+        print("locked", flush=True)
+        sys.stdin.read()
+    """
+    with subprocess.Popen(
+        [*program(text), str(home.folder / "home.db")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout.readline() == "locked\n"
+        begun = time.perf_counter()
+        with pytest.raises(StoreError, match="locked"):
+            home.count("x")
+        assert 0.2 < time.perf_counter() - begun < 2
+        assert home.counted("x") == 1
+        with Home(home.folder) as second:
+            assert second.counted("x") == 1
+        other.communicate(timeout=30)
+    home.count("x")
+    assert home.counted("x") == 2
+
+
+@posix
+@pytest.mark.parametrize("there", [False, True])
+def test_nobody_else_may_read_it(tmp_path, there):
+    before = os.umask(0)
+    try:
+        if there:
+            closed_file(tmp_path / "new").chmod(0o666)
+        with Home(tmp_path / "new") as home:
+            home.count("x")
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in home.folder.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(("home.db", "home.db-wal", "home.db-shm"), 0o600)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("length", [20, 3000, 100_000])
+def test_what_was_deleted_is_in_no_file_any_more(home, length):
+    mark = b"<a secret of the user's>"
+    with Home(home.folder) as idle, home.transaction() as connection:
+        assert idle.counted("x") == 0
+        connection.execute(ANSWER, ("key-of-a-secret", "cloud", length, mark * (length // len(mark) + 1)))
+    assert mark in everything_in(home.folder)
+    with home.transaction() as connection:
+        connection.execute("DELETE FROM answers")
+    home.forget_deleted()
+    assert mark not in everything_in(home.folder)
+    assert b"key-of-a-secret" not in everything_in(home.folder)
+
+
+def test_what_was_deleted_among_many_is_in_no_file_any_more(home):
+    draw = random.Random(0)
+    for at in range(400):
+        origin, length = draw.choice(["cloud", "device"]), draw.choice([50, 200, 600, 1500, 6000])
+        mark = f"<{origin}-{at:04d}>".encode()
+        with home.transaction() as connection:
+            key = f"{draw.randbytes(16).hex()}:{origin}"
+            connection.execute(ANSWER, (key, origin, length, mark * (length // len(mark))))
+    with home.transaction() as connection:
+        connection.execute("DELETE FROM answers WHERE origin = 'cloud'")
+    home.forget_deleted()
+    left = everything_in(home.folder)
+    assert re.search(rb"<device-\d{4}>", left)
+    assert sorted(set(re.findall(rb"<cloud-\d{4}>", left))) == []
+
+
+@posix
+def test_a_full_disk_is_a_store_error_and_what_was_there_stays(tmp_path):
+    text = """
+        import resource
+        home = Home(sys.argv[1])
+        home.count("before")
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, most))
+        for durable in (False, True):
+            try:
+                with home.transaction(durable=durable) as connection:
+                    for at in range(50):
+                        connection.execute("INSERT INTO counters VALUES (?, 1)", (str(at) * 10_000,))
+            except StoreError as error:
+                print("refused", "home.db cannot be used" in str(error))
+        print(home.rows("SELECT * FROM counters"))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        home.count("after")
+        print(home.rows("SELECT * FROM counters ORDER BY name"), home.rows("PRAGMA integrity_check"))
+    """
+    assert printed(text, tmp_path) == [
+        "refused True",
+        "refused True",
+        "[('before', 1)]",
+        "[('after', 1), ('before', 1)] [('ok',)]",
+    ]
