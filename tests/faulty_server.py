@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -35,10 +36,13 @@ class FaultyServer:
         ended: Set when the test is over, so that what hangs ends.
     """
 
-    def __init__(self, behave: Behaviour) -> None:
+    def __init__(self, behave: Behaviour, tls: ssl.SSLContext | None) -> None:
         self._behave, self._right = behave, sample_server()
         self._listening = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        if tls is not None:
+            self._listening = tls.wrap_socket(self._listening, server_side=True)
+        scheme = "http" if tls is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._listening.getsockname()[1]}"
         self.requests: list[Request] = []
         self.ended = threading.Event()
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -60,8 +64,8 @@ class FaultyServer:
         while not self.ended.is_set():
             try:
                 connection, _ = self._listening.accept()
-            except OSError:
-                return
+            except OSError:  # closed, or a handshake that the other side ended
+                continue
             self._threads.append(threading.Thread(target=self._serve, args=(connection,), daemon=True))
             self._threads[-1].start()
 
@@ -92,8 +96,8 @@ class FaultyServer:
 
 
 @contextmanager
-def serving(behave: Behaviour) -> Iterator[FaultyServer]:
-    server = FaultyServer(behave)
+def serving(behave: Behaviour, tls: ssl.SSLContext | None = None) -> Iterator[FaultyServer]:
+    server = FaultyServer(behave, tls)
     try:
         yield server
     finally:

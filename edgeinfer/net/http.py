@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 _IDLE_CONNECTIONS = 4
 _CLOSING_S = 2.0
+# Share of a request's time in which its connection must be made.
+_CONNECTING = 0.9
 
 
 class HttpTransport:
@@ -70,7 +72,7 @@ class HttpTransport:
     async def _send(self, request: Request, timeout_s: float) -> Response:
         try:
             async with asyncio.timeout(timeout_s), self._connected(apart=request.apart) as client:
-                return await self._exchange(client, request)
+                return await self._exchange(client, request, timeout_s)
         except TimeoutError:
             raise NetworkTimeoutError(
                 f"{request.method} {request.url} was not answered in time",
@@ -106,12 +108,18 @@ class HttpTransport:
         )
         return client
 
-    async def _exchange(self, client: httpx2.AsyncClient, request: Request) -> Response:
+    async def _exchange(self, client: httpx2.AsyncClient, request: Request, timeout_s: float) -> Response:
         library: Any = imported("httpx2")
+        # Cancelled from outside, a handshake under way would leave its socket open until it is collected.
+        waiting = library.Timeout(None, connect=timeout_s * _CONNECTING)
         where = f"{request.method} {request.url}"
         try:
             async with client.stream(
-                request.method, request.url, headers=dict(request.headers), content=request.body or None
+                request.method,
+                request.url,
+                headers=dict(request.headers),
+                content=request.body or None,
+                timeout=waiting,
             ) as answer:
                 body = bytearray()
                 async for chunk in answer.aiter_bytes():
@@ -123,6 +131,8 @@ class HttpTransport:
                         )
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 return Response(answer.status_code, headers, bytes(body))
+        except library.TimeoutException:
+            raise TimeoutError from None
         except library.HTTPError as error:
             raise _network_error(where, error, library) from error
         except (library.InvalidURL, ValueError, OSError) as error:

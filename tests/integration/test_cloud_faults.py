@@ -292,12 +292,20 @@ def test_a_server_that_nobody_vouches_for_and_one_that_the_app_does(tmp_path):
     cert, key = certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
-    with serving(well) as server:
-        server._listening = context.wrap_socket(server._listening, server_side=True)
-        url = server.url.replace("http:", "https:")
+    with serving(well, context) as server:
+        url = server.url
         with warmed(predictor(tmp_path / "b", url, "prefer_on_device")) as own:
             given, _ = asked(own, "thread")
             assert "certificate verify failed" in given.reason
         with warmed(predictor(tmp_path / "c", url, "prefer_on_device", certificates=str(cert))) as own:
             given, _ = asked(own, "thread")
             assert given.source == "cloud", given.reason
+
+
+def test_a_server_that_never_ends_the_handshake(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        with predictor(tmp_path, url, "prefer_on_device") as own:
+            given, ms = asked(own, "thread")
+            assert "was not answered in time" in given.reason
+            assert ms <= DEADLINE_MS + LATE_MS

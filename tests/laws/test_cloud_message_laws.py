@@ -40,21 +40,33 @@ def tensors(draw):
     return found
 
 
-# Documents that look like an answer, with something odd anywhere.
+# Documents that look like an answer, with something odd in most.
 LENGTHS = st.integers(-2, 4) | st.sampled_from([2**31, 2**62, 2**63, 2**80]) | JSON
-ENTRIES = st.fixed_dictionaries(
-    {},
-    optional={
-        "name": st.sampled_from(["y", "z"]) | JSON,
-        "datatype": st.sampled_from(DATATYPES) | JSON,
-        "shape": st.lists(LENGTHS, max_size=4) | JSON,
-        "data": st.lists(st.integers() | st.floats() | st.text(st.characters(), max_size=3), max_size=4)
-        | JSON,
-        "parameters": st.fixed_dictionaries({"binary_data_size": st.integers(-2, 20) | JSON}) | JSON,
-    },
-)
+ODD = {
+    "name": JSON,
+    "datatype": st.sampled_from(DATATYPES) | JSON,
+    "shape": st.lists(LENGTHS, max_size=4) | JSON,
+    "data": JSON,
+    "parameters": st.fixed_dictionaries({"binary_data_size": st.integers(-2, 20) | JSON}) | JSON,
+}
+KINDS = [("FP32", st.floats()), ("INT64", st.integers()), ("BYTES", st.text(st.characters(), max_size=3))]
+
+
+@st.composite
+def entries(draw):
+    """An output as JSON has it, of which one field may be odd, or absent."""
+    datatype, values = draw(st.sampled_from(KINDS))
+    data = draw(st.lists(values, max_size=4))
+    entry = {"name": draw(st.sampled_from("yz")), "datatype": datatype, "shape": [len(data)], "data": data}
+    field = draw(st.sampled_from([None, *ODD]))
+    if field is not None:
+        entry[field] = draw(ODD[field])
+    absent = draw(st.sampled_from([None, None, *entry]))
+    return {key: value for key, value in entry.items() if key != absent}
+
+
 DOCUMENTS = st.fixed_dictionaries(
-    {"outputs": st.lists(ENTRIES | JSON, max_size=3) | JSON},
+    {"outputs": st.lists(entries() | entries() | JSON, max_size=3) | JSON},
     optional={"id": st.sampled_from(["7", "8", ""]) | JSON, "model_name": JSON},
 )
 

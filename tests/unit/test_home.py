@@ -1,4 +1,4 @@
-"""home.db: whole transactions, several users of one folder, what is damaged, full, locked or deleted."""
+"""home.db: whole transactions, threads, what is damaged, full, locked, of a newer release, or deleted."""
 
 from __future__ import annotations
 
@@ -107,7 +107,8 @@ def test_a_block_that_raises_leaves_nothing(home, error, durable):
             connection.execute(ADD, ("a", 1))
             raise error("in the midst")
 
-    pytest.raises(error, write)
+    with pytest.raises(error):
+        write()
     home.count("b")
     assert names(home) == ["b"]
 
@@ -132,7 +133,8 @@ def test_a_block_within_a_block_is_refused_and_both_leave_nothing(home):
         with home.transaction() as outer, home.transaction() as inner:
             assert outer is not inner
 
-    pytest.raises(StoreError, write)
+    with pytest.raises(StoreError):
+        write()
     home.count("c")
     assert names(home) == ["c"]
 
@@ -177,95 +179,6 @@ def test_threads_share_homes(home):
         for each in threads:
             each.join(30)
         assert home.counted("x") == 150
-
-
-def test_processes_share_a_home(home):
-    text = """
-        home = Home(sys.argv[1])
-        for at in range(60):
-            try:
-                with home.transaction(durable=at % 10 == 0) as connection:
-                    connection.execute("INSERT INTO counters VALUES (?, 1)", (f"{sys.argv[2]}-{at}",))
-                print(f"{sys.argv[2]}-{at}")
-            except StoreError:  # it was another's turn for too long
-                pass
-    """
-    workers = [
-        subprocess.Popen([*program(text), str(home.folder), str(at)], stdout=subprocess.PIPE, text=True)
-        for at in range(3)
-    ]
-    said = [worker.communicate(timeout=60)[0].split() for worker in workers]
-    assert all(said)
-    assert names(home) == sorted(name for each in said for name in each)
-
-
-@posix
-def test_processes_may_open_a_new_home_at_once(tmp_path):
-    text = """
-        for turn in range(40):
-            folder, (gate, opener) = f"{sys.argv[1]}/{turn}", os.pipe()
-            children = []
-            for _ in range(5):
-                children.append(os.fork())
-                if not children[-1]:
-                    os.close(opener)
-                    os.read(gate, 1)
-                    try:
-                        Home(folder).count("x")
-                    except BaseException as error:
-                        print(error, flush=True)
-                    os._exit(0)
-            os.close(gate), os.close(opener)
-            for child in children:
-                os.waitpid(child, 0)
-        print("over")
-    """
-    assert printed(text, tmp_path) == ["over"]
-
-
-@posix
-def test_a_forked_child_has_a_connection_of_its_own(tmp_path):
-    text = """
-        home = Home(sys.argv[1])
-        home.count("x")
-        child = os.fork()
-        if not child:
-            home.count("x")
-            home.close()
-            home.count("x")
-            print(home.counted("x"), flush=True)
-            os._exit(0)
-        os.waitpid(child, 0)
-        home.count("x")
-        print(home.counted("x"), home.rows("PRAGMA integrity_check"))
-    """
-    assert printed(text, tmp_path) == ["3", "4 [('ok',)]"]
-
-
-@posix
-def test_a_child_may_be_forked_while_another_thread_writes(tmp_path):
-    text = """
-        import signal, threading
-        home, over = Home(sys.argv[1]), threading.Event()
-        def write():
-            while not over.is_set():
-                home.count("x")
-        thread = threading.Thread(target=write)
-        thread.start()
-        for turn in range(30):
-            child = os.fork()
-            if not child:
-                signal.alarm(5)
-                home.rows("SELECT 1")
-                os._exit(0)
-            if os.waitpid(child, 0)[1]:
-                print("a child hangs at turn", turn)
-                break
-        over.set()
-        thread.join()
-        print(home.counted("x") > 0, home.rows("PRAGMA integrity_check"))
-    """
-    assert printed(text, tmp_path) == ["True [('ok',)]"]
 
 
 @pytest.mark.parametrize(
