@@ -8,7 +8,16 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from device_tests.benchmarks import choosing, crowds, engines, others, pictures, starts, steadiness
+from device_tests.benchmarks import (
+    choosing,
+    crowds,
+    engines,
+    others,
+    pictures,
+    predictors,
+    starts,
+    steadiness,
+)
 from device_tests.benchmarks.chart import drawn
 from device_tests.benchmarks.compare import Row, Skipped
 from edgeinfer.host import output_to, processor
@@ -20,6 +29,7 @@ SUITES = {
     "choosing": choosing,
     "crowds": crowds,
     "steadiness": steadiness,
+    "predictors": predictors,
     "others": others,
 }
 RESULTS, PICTURE, LOG = Path("build/bench.json"), Path("build/bench.svg"), Path("build/bench.log")
