@@ -19,6 +19,7 @@ from edgeinfer.bundle.cloud import (
     Reduction,
     SendOutput,
     SendPicture,
+    StripMetadata,
 )
 from edgeinfer.bundle.detection import Boxes, SsdBoxes
 from edgeinfer.bundle.manifest import Input, Manifest, Output
@@ -61,6 +62,12 @@ def check_cloud(cloud: Cloud, manifest: Manifest) -> None:
     for name, answer in cloud.outputs.items():
         _check_output(f"cloud.outputs.{name}", answer, outputs[name])
     check_reductions("cloud.reduce", cloud.reduce, manifest)
+    made_here = any(isinstance(each.send, SendOutput) for each in cloud.inputs.values())
+    # What the model here makes, it makes of the whole picture.
+    good = not made_here or all(isinstance(each, StripMetadata) for each in cloud.reduce)
+    require(
+        good, "cloud.reduce", "steps for an input that is made by the model here", "none but strip_metadata"
+    )
 
 
 def check_reductions(where: str, reductions: Sequence[Reduction], manifest: Manifest) -> None:

@@ -9,17 +9,18 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from edgeinfer.cloud.endpoint import Endpoint, checked_headers
 from edgeinfer.cloud.verdict import Verdict, of_network, of_status
 from edgeinfer.errors import (
     CircuitOpenError,
     CloudAnswerError,
+    CloudFailedError,
     CloudRefusedError,
-    InputError,
+    EdgeInferError,
     NetworkError,
-    StoreError,
+    NetworkTimeoutError,
 )
 from edgeinfer.frozen import frozen
 from edgeinfer.host.clock import Clock
@@ -81,6 +82,57 @@ class Call:
         self.until, self.journal, self.why = until, journal, why
         self.requests = self.sent_bytes = 0
 
+    def sent(self, size: int) -> None:
+        """Note a request with a body of so many bytes."""
+        self.requests += 1
+        self.sent_bytes += size
+
+    def part(self, until: float) -> Call:
+        """Return a part of it that ends earlier."""
+        return _Part(self, until)
+
+
+class _Part(Call):
+    """Its requests count for the whole."""
+
+    def __init__(self, whole: Call, until: float) -> None:
+        self._whole = whole
+        super().__init__(until, whole.journal, whole.why)
+
+    def sent(self, size: int) -> None:
+        super().sent(size)
+        self._whole.sent(size)
+
+
+@frozen
+class Question(Generic[Read]):
+    """What is asked.
+
+    Attributes:
+        request: Without credentials.
+        read: Makes the result of an answer; raises `CloudAnswerError`.
+        what: What is asked for, for messages.
+        why: For the journal.
+        checked: Whether a 500 cannot be the input's fault.
+        settles: Whether a good answer speaks for the server: one that knows its name may answer badly all the same.
+        accepts: Statuses that `read` takes.
+    """
+
+    request: Request
+    read: Callable[[Response], Read]
+    what: str
+    why: str
+    checked: bool = True
+    settles: bool = True
+    accepts: tuple[int, ...] = (200,)
+
+
+@frozen
+class _Value(Generic[Read]):
+    """What an answer holds."""
+
+    value: Read
+
 
 class Asker:
     """Asks one server; threads and event loops may share it.
@@ -113,25 +165,8 @@ class Asker:
         self._budget.earn()
         self._count("calls")
 
-    def asked(
-        self,
-        request: Request,
-        call: Call,
-        read: Callable[[Response], Read],
-        *,
-        what: str,
-        why: str,
-        checked: bool = True,
-    ) -> Steps[Read]:
+    def asked(self, question: Question[Read], call: Call) -> Steps[Read]:
         """Ask, and ask again where that may help.
-
-        Args:
-            request: Without credentials.
-            call: What it is part of.
-            read: Makes the result of an answer with status 200; raises `CloudAnswerError`.
-            what: What is asked for, for messages.
-            why: For the journal.
-            checked: Whether a 500 cannot be the input's fault.
 
         Raises:
             CircuitOpenError: The server is left alone now; nothing was sent.
@@ -139,32 +174,53 @@ class Asker:
             CloudError: There was another.
         """
         for retries in itertools.count():
+            if self._clock.monotonic() >= call.until:
+                raise NetworkTimeoutError(f"the time was up before the cloud was asked for {question.what}")
             if not self.breaker.admit():
                 raise self._left_alone()
             wait = None
             try:
-                response = yield from self.sent(request, call, "retry" if retries else why)
-                verdict = of_status(response, what, checked=checked)
-                if verdict is None:
-                    value = read(response)
-                    self.breaker.report(None)
-                    return value
+                response = yield from self.sent(question.request, call, "retry" if retries else question.why)
+                verdict = self._read(response, question)
+                if isinstance(verdict, _Value):
+                    return verdict.value
                 wait = retry_after(response.headers, self._clock.utc()) if verdict.passing else None
             except NetworkError as error:
                 verdict = of_network(error)
-            except CloudAnswerError as error:
-                verdict = Verdict(error, faulty=True)
             except BaseException:
                 self.breaker.abandon()
                 raise
+            self._judged(verdict)
             delay = max(wait or 0.0, backoff(self._endpoint.retry, retries, self._draw()))
-            again = verdict.passing and self._may_repeat(retries, delay, call)
-            self._report(verdict, None if again else wait)
-            if not again:
+            if not (verdict.passing and self._may_repeat(retries, delay, call)):
+                self.hold_for(verdict, wait)
                 raise verdict.error
             self._count("retries")
             yield Pause(delay)
         raise AssertionError("the loop ends by itself")
+
+    def _read(self, response: Response, question: Question[Read]) -> _Value[Read] | Verdict:
+        """Return what an answer holds, or what to make of it."""
+        if response.status not in question.accepts:
+            verdict = of_status(response, question.what, checked=question.checked)
+            if verdict is not None:
+                return verdict
+        try:
+            value = question.read(response)
+        except CloudAnswerError as error:
+            return Verdict(error, faulty=True)
+        if question.settles:
+            self.breaker.report(None)
+        else:
+            self.breaker.abandon()
+        return _Value(value)
+
+    def hold_for(self, verdict: Verdict, wait: float | None) -> None:
+        """Leave the server alone where every request would fail alike, or where it asks for it."""
+        if verdict.hold_s:
+            self.breaker.hold(verdict.hold_s, str(verdict.error))
+        elif wait:
+            self.breaker.hold(wait, f"the server asks to be left alone for {wait:.0f} s")
 
     def sent(self, request: Request, call: Call, why: str) -> Steps[Response]:
         """Send one request, once, whatever comes of it.
@@ -177,8 +233,7 @@ class Asker:
         journal, number = call.journal, None
         if journal is not None:
             number = yield Do(partial(journal.begin, request.url, len(request.body), why))
-        call.requests += 1
-        call.sent_bytes += len(request.body)
+        call.sent(len(request.body))
         self._count("requests")
         outcome = "given up"
         try:
@@ -190,7 +245,7 @@ class Asker:
             raise
         finally:
             if journal is not None and number is not None:
-                with suppress(StoreError):  # that it was sent is on record
+                with suppress(EdgeInferError):  # that it was sent is on record
                     journal.end(number, outcome)
 
     def _credentials(self) -> Steps[Mapping[str, str]]:
@@ -198,27 +253,30 @@ class Asker:
         if headers is None or isinstance(headers, Mapping):
             return headers or {}
         try:
-            given: Mapping[str, str] = yield Do(headers)
-            return checked_headers(given)
-        except InputError:
-            raise
+            given: object = yield Do(headers)
         except Exception as error:  # an app's own code; what it says may hold secrets
             raise CloudRefusedError(
                 f"the endpoint's headers could not be asked for ({type(error).__name__})"
             ) from None
+        if not isinstance(given, Mapping):
+            found = type(given).__name__
+            raise CloudRefusedError("the endpoint's headers", found=found, expected="a dict") from None
+        return checked_headers(given)
 
     def _may_repeat(self, retries: int, delay: float, call: Call) -> bool:
+        if self.breaker.open:
+            return False
         in_time = self._clock.monotonic() + delay < call.until
         return retries + 1 < self._endpoint.retry.attempts and in_time and self._budget.spend()
 
-    def _report(self, verdict: Verdict, wait: float | None) -> None:
-        """Tell the circuit what a failure means."""
-        told = str(verdict.error)
-        self.breaker.report(told if verdict.faulty else None)
-        if verdict.hold_s:
-            self.breaker.hold(verdict.hold_s, told)
-        elif wait:
-            self.breaker.hold(wait, f"the server asks to be left alone for {wait:.0f} s")
+    def _judged(self, verdict: Verdict) -> None:
+        """Tell the circuit what a failure means: against the server, for it, or nothing."""
+        if verdict.faulty:
+            self.breaker.report(str(verdict.error))
+        elif isinstance(verdict.error, CloudFailedError):
+            self.breaker.abandon()
+        else:
+            self.breaker.report(None)
 
     def _left_alone(self) -> CircuitOpenError:
         circuit = self.breaker.circuit

@@ -18,24 +18,30 @@ from typing import Protocol
 
 import numpy as np
 
-from edgeinfer.cloud.asking import Asker, Call, CloudHealth, Draw, Journal, uniform
+from edgeinfer.cloud.asking import Asker, Call, CloudHealth, Draw, Journal, Question, uniform
 from edgeinfer.cloud.endpoint import Endpoint, model_url
 from edgeinfer.cloud.messages import decode, encode
-from edgeinfer.cloud.metadata import Abilities, ModelInfo, ServerInfo, check_inputs, read_model, read_server
+from edgeinfer.cloud.metadata import Abilities, ModelInfo, check_inputs, read_model, read_server
 from edgeinfer.cloud.tensors import Tensor
+from edgeinfer.cloud.verdict import of_status
 from edgeinfer.errors import (
     BadResponseError,
     CloudAnswerError,
-    CloudError,
     CloudRequestError,
     ConnectionLostError,
     EdgeInferError,
+    NetworkTimeoutError,
 )
 from edgeinfer.frozen import frozen
 from edgeinfer.host.clock import Clock, SystemClock
 from edgeinfer.net.exchange import Request, Transport
 from edgeinfer.net.http import HttpTransport
+from edgeinfer.net.retries import retry_after
 from edgeinfer.net.stepping import Performer, Steps, aperformed, performed
+
+# A server need not tell of itself.
+_PERHAPS_WITHOUT = (200, 400, 404, 405, 501)
+_DOUBTFUL_S = 60.0
 
 
 class Known(Protocol):
@@ -104,6 +110,7 @@ class V2Client:
         self._asker = Asker(endpoint, self.clock, draw)
         self._known, self._check = known, check
         self._abilities: Abilities | None = None
+        self._learned_at = self.clock.monotonic() - _DOUBTFUL_S
 
     @property
     def health(self) -> CloudHealth:
@@ -167,17 +174,17 @@ class V2Client:
         checked = check_inputs(inputs, abilities.model)
         number = str(uuid.uuid4())
         message = encode(number, inputs, outputs, binary=abilities.binary, packed=self.endpoint.gzip)
+        question = Question(
+            Request("POST", f"{self.url}/infer", message.headers, message.body),
+            lambda answer: decode(answer, number, outputs),
+            what=f"an inference of model {self.model}",
+            why=call.why,
+            checked=checked,
+        )
         try:
-            tensors = yield from self._asker.asked(
-                Request("POST", f"{self.url}/infer", message.headers, message.body),
-                call,
-                lambda answer: decode(answer, number, outputs),
-                what=f"an inference of model {self.model}",
-                why=call.why,
-                checked=checked,
-            )
+            tensors = yield from self._asker.asked(question, call)
         except (CloudRequestError, CloudAnswerError):
-            self._remember(None)  # the server may be another one by now
+            self._doubt()
             raise
         return Answered(tensors, str(abilities.server), call.requests, call.sent_bytes)
 
@@ -187,49 +194,67 @@ class V2Client:
     def _learned(self, inputs: Sequence[Tensor], call: Call) -> Steps[Abilities]:
         """Return what the server can do, found out once."""
         found = self._abilities or (self._known.get(self.url) if self._known else None)
+        sure = True
         if found is None:
             found = yield from self._told(call)
             if self.endpoint.binary is None and not found.binary:
                 binary = yield from self._probed(inputs, found.model, call)
-                found = Abilities(found.server, found.model, binary)
+                found, sure = Abilities(found.server, found.model, bool(binary)), binary is not None
         if self.endpoint.binary not in (None, found.binary):
             found = Abilities(found.server, found.model, bool(self.endpoint.binary))
         if found != self._abilities:
-            self._remember(found)
+            self._abilities, self._learned_at = found, self.clock.monotonic()
+            if self._known is not None and sure:
+                self._known.put(self.url, found)
         return found
 
     def _told(self, call: Call) -> Steps[Abilities]:
         """Ask for what the server says of itself and the model."""
-        what = "the server's metadata"
-        base = self.endpoint.url.rstrip("/") + "/v2"
-        try:
-            server = yield from self._asker.asked(
-                Request("GET", base), call, read_server, what=what, why="metadata"
-            )
-        except CloudRequestError:
-            server = ServerInfo()
-        model = yield from self._asker.asked(
+        of_server = Question(
+            Request("GET", self.endpoint.url.rstrip("/") + "/v2"),
+            read_server,
+            what="the server's metadata",
+            why="metadata",
+            settles=False,
+            accepts=_PERHAPS_WITHOUT,
+        )
+        server = yield from self._asker.asked(of_server, call)
+        of_model = Question(
             Request("GET", self.url),
-            call,
             lambda answer: read_model(answer, self.model),
             what=f"model {self.model}",
             why="metadata",
+            settles=False,
         )
+        model = yield from self._asker.asked(of_model, call)
         return Abilities(server, model, server.says_binary)
 
-    def _probed(self, inputs: Sequence[Tensor], model: ModelInfo, call: Call) -> Steps[bool]:
-        """Find out whether the model takes bytes: one inference of zeros, on a connection that may break."""
+    def _probed(self, inputs: Sequence[Tensor], model: ModelInfo, call: Call) -> Steps[bool | None]:
+        """Find out whether the model takes bytes: one inference of zeros, on a connection that may break.
+
+        Returns:
+            None where it did not say in half of the time.
+        """
         if any(each.datatype == "BYTES" for each in inputs):
             return True  # JSON cannot carry them
         check_inputs(inputs, model)
         zeros = [Tensor(each.name, each.datatype, np.zeros_like(each.value)) for each in inputs]
         message = encode("probe", zeros, (), binary=True, packed=False)
         request = Request("POST", f"{self.url}/infer", message.headers, message.body, apart=True)
+        part = call.part((call.until + self.clock.monotonic()) / 2)
         try:
-            answer = yield from self._asker.sent(request, call, "probe")
-            return answer.status == 200 and bool(decode(answer, "probe", ()))
-        except (ConnectionLostError, BadResponseError, CloudError):
+            answer = yield from self._asker.sent(request, part, "probe")
+            verdict = of_status(answer, "a probe with zeros", checked=False)
+            if verdict is None:
+                return bool(decode(answer, "probe", ()))
+        except NetworkTimeoutError:
+            return None
+        except (ConnectionLostError, BadResponseError, CloudAnswerError):
             return False
+        if not (verdict.passing or verdict.hold_s):
+            return False
+        self._asker.hold_for(verdict, retry_after(answer.headers, self.clock.utc()))
+        raise verdict.error
 
     def _ready(self, call: Call) -> Steps[bool]:
         try:
@@ -239,7 +264,9 @@ class V2Client:
         # Some say it in the status alone.
         return answer.status == 200 and b'"ready":false' not in answer.body.replace(b" ", b"")
 
-    def _remember(self, abilities: Abilities | None) -> None:
-        self._abilities = abilities
-        if self._known is not None:
-            self._known.put(self.url, abilities)
+    def _doubt(self) -> None:
+        """Forget what was found out some time ago: the server may be another one by now."""
+        if self.clock.monotonic() - self._learned_at >= _DOUBTFUL_S:
+            self._abilities = None
+            if self._known is not None:
+                self._known.put(self.url, None)

@@ -63,8 +63,15 @@ class Endpoint:
                 expected="https",
                 next_step="use https, or say allow_http=True for a network that you trust",
             )
-        if isinstance(self.headers, Mapping):
-            checked_headers(self.headers)
+        for name, text in (("model", self.model), ("version", self.version)):
+            if text is not None and (not isinstance(text, str) or text.strip(".") == ""):
+                raise InputError(f"{name} of the endpoint", found=repr(text), expected="a name")
+        headers: object = self.headers
+        if isinstance(headers, Mapping):
+            checked_headers(headers)
+        elif headers is not None and not callable(headers):
+            found = type(headers).__name__
+            raise InputError("headers of the endpoint", found=found, expected="a dict, or what returns one")
 
 
 def on_this_machine(url: str) -> bool:
@@ -105,20 +112,15 @@ def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _split(url: object) -> SplitResult:
-    """Return the parts of a URL; a message never shows what might be credentials."""
+    """Return the parts of a URL; a message never shows it, since it might hold credentials."""
+    wrong = InputError("the cloud's URL", found="another (it is not shown)", expected=_PATTERN)
+    if not isinstance(url, str) or not url.isprintable() or any(each in url for each in " ?#@"):
+        raise wrong
     try:
-        assert isinstance(url, str)
         parts = urlsplit(url)
-        port_is_good = parts.port is None or parts.port > 0
-    except (ValueError, AssertionError):
-        raise InputError("the cloud's URL", found="no URL (it is not shown)", expected=_PATTERN) from None
-    if "@" in parts.netloc:
-        raise InputError(
-            "the cloud's URL holds credentials (they are not shown)",
-            expected=_PATTERN,
-            next_step="use headers=",
-        )
-    good = parts.scheme in ("http", "https") and parts.hostname and port_is_good
-    if not good or parts.query or parts.fragment or not url.isprintable() or " " in url:
-        raise InputError("the cloud's URL", found=repr(url[:80]), expected=_PATTERN)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        raise wrong from None
+    if not usable:
+        raise wrong
     return parts

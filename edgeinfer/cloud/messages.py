@@ -20,6 +20,7 @@ _JSON, _BYTES = "application/json", "application/octet-stream"
 _HEADER_LENGTH = "inference-header-content-length"
 _MOST_VALUES = 1 << 28
 _MOST_AXES = 16
+_LONGEST_NAME, _SHOWN, _LISTED = 256, 60, 8
 
 
 @frozen
@@ -85,15 +86,19 @@ def decode(response: Response, number: str, outputs: Sequence[str]) -> dict[str,
     found: dict[str, Tensor] = {}
     for each in listed:
         tensor, rest = _tensor(each, rest)
+        if tensor.name in found:
+            raise CloudAnswerError("the cloud's answer", found=f"output {tensor.name[:_SHOWN]} twice")
         found[tensor.name] = tensor
     if rest:
         raise CloudAnswerError("the cloud's answer", found=f"{len(rest)} bytes behind its last output")
     missing = [name for name in outputs if name not in found]
     if missing:
         raise CloudAnswerError(
-            "the cloud's answer lacks outputs", found=sorted(found), expected=missing,
+            "the cloud's answer lacks outputs",
+            found=[name[:_SHOWN] for name in sorted(found)][:_LISTED],
+            expected=missing,
             next_step="name them in the bundle's `cloud.outputs`",
-        )  # fmt: skip
+        )
     return found
 
 
@@ -124,26 +129,30 @@ def _wanted(name: str, *, binary: bool) -> dict[str, Any]:
     return {"name": name, "parameters": {"binary_data": True}} if binary else {"name": name}
 
 
-def _split(response: Response) -> tuple[dict[str, Any], bytes]:
+def _split(response: Response) -> tuple[dict[str, Any], memoryview]:
     """Return the JSON of an answer, and the bytes behind it."""
     length = response.headers.get(_HEADER_LENGTH)
     if length is None:
-        return json_object(response, "the cloud's answer"), b""
-    if not (length.isascii() and length.isdigit() and int(length[:12]) <= len(response.body)):
+        return json_object(response, "the cloud's answer"), memoryview(b"")
+    if not (
+        length.isascii() and length.isdigit() and len(length) <= 12 and int(length) <= len(response.body)
+    ):
         raise CloudAnswerError(
             "the cloud's answer", found=f"{_HEADER_LENGTH} {length[:20]}", expected="its length"
         )
     at = int(length)
     head = Response(response.status, response.headers, response.body[:at])
-    return json_object(head, "the cloud's answer"), response.body[at:]
+    return json_object(head, "the cloud's answer"), memoryview(response.body)[at:]
 
 
-def _tensor(entry: object, rest: bytes) -> tuple[Tensor, bytes]:
+def _tensor(entry: object, rest: memoryview) -> tuple[Tensor, memoryview]:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise CloudAnswerError(
             "the cloud's answer", found="an output without a name", expected="name, shape, datatype"
         )
     name, datatype, shape = entry["name"], entry.get("datatype"), entry.get("shape")
+    if len(name) > _LONGEST_NAME:
+        raise CloudAnswerError("the cloud's answer", found="an output with a name of over 256 characters")
     if datatype not in DATATYPES:
         raise CloudAnswerError(
             f"output {name} of the cloud's answer", found=repr(datatype)[:40], expected="a datatype"
@@ -172,5 +181,7 @@ def _tensor(entry: object, rest: bytes) -> tuple[Tensor, bytes]:
 def _is_shape(shape: object) -> bool:
     if not isinstance(shape, list) or len(shape) > _MOST_AXES:
         return False
-    good = all(isinstance(axis, int) and not isinstance(axis, bool) and axis >= 0 for axis in shape)
-    return good and math.prod(shape) <= _MOST_VALUES
+    good = all(
+        isinstance(axis, int) and not isinstance(axis, bool) and 0 <= axis <= _MOST_VALUES for axis in shape
+    )
+    return good and math.prod(axis or 1 for axis in shape) <= _MOST_VALUES

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgeinfer.cloud.tensors import Tensor
+from edgeinfer.cloud.tensors import DATATYPES, Tensor
 from edgeinfer.errors import CloudAnswerError, InputError
 from edgeinfer.frozen import frozen
 from edgeinfer.net.exchange import Response
@@ -164,7 +164,7 @@ def check_inputs(tensors: Sequence[Tensor], model: ModelInfo) -> bool:
         )
     for tensor in tensors:
         want = told[tensor.name]
-        if want.datatype and want.datatype != tensor.datatype:
+        if want.datatype in DATATYPES and want.datatype != tensor.datatype:
             raise InputError(
                 f"input {tensor.name} of the cloud's model", found=tensor.datatype, expected=want.datatype
             )

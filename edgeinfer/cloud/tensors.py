@@ -28,6 +28,9 @@ _HELD = {
     "INT8": "<i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
     "FP16": "<f2", "FP32": "<f4", "FP64": "<f8", "BF16": "<f4",
 }  # fmt: skip
+# Up to here a float type holds every whole number: two to the bits of its significand.
+_EXACT = {"FP16": 2**11, "BF16": 2**8, "FP32": 2**24, "FP64": 2**53}
+_SHOWN = 60
 
 
 @frozen
@@ -52,9 +55,14 @@ def held(value: Array, datatype: Datatype, name: str) -> Array:
         InputError: It is of another kind, or a value does not fit.
     """
     if datatype == "BYTES":
-        flat = [
-            each if isinstance(each, bytes) else str(each).encode() for each in value.reshape(-1).tolist()
-        ]
+        try:
+            flat = [
+                each if isinstance(each, bytes) else str(each).encode() for each in value.reshape(-1).tolist()
+            ]
+        except UnicodeEncodeError:
+            raise InputError(
+                f"tensor {name}", found="text that is no Unicode", expected="bytes or text"
+            ) from None
         made = np.empty(value.size, object)
         made[:] = flat
         return made.reshape(value.shape)
@@ -63,21 +71,30 @@ def held(value: Array, datatype: Datatype, name: str) -> Array:
         return value
     if value.dtype.kind not in "biuf":
         raise InputError(f"tensor {name}", found=value.dtype, expected=f"numbers for {datatype}")
-    with np.errstate(over="ignore", invalid="ignore"):
-        made = value.astype(wanted)
-        # Among floats rounding is what a smaller type means; a number that is lost is not.
-        same = (
-            np.isfinite(made) >= np.isfinite(value)
-            if wanted.kind == "f"
-            else made.astype(value.dtype) == value
-        )
-    if not same.all():
+    if value.size and not _fits(value, wanted, _EXACT.get(datatype, 0)):
         raise InputError(
             f"tensor {name}",
             found=f"{value.dtype} values that are none of {datatype}",
             expected=f"values of {datatype}",
         )
-    return made
+    return value.astype(wanted)
+
+
+def _fits(value: Array, wanted: np.dtype[Any], exact: int) -> bool:
+    """Whether no value is lost. Among floats rounding is what a smaller type means; becoming infinite is not."""
+    low, high = value.min(), value.max()
+    if wanted.kind == "b":
+        return bool(np.isin(value, (0, 1)).all())
+    if wanted.kind == "f":
+        if value.dtype.kind != "f":
+            return -exact <= int(low) and int(high) <= exact
+        with np.errstate(over="ignore"):
+            return bool((np.isfinite(value.astype(wanted)) == np.isfinite(value)).all())
+    bounds = np.iinfo(wanted)
+    if value.dtype.kind == "f":
+        whole = np.isfinite(value).all() and (value == np.trunc(value)).all()
+        return bool(whole) and float(low) >= bounds.min and float(high) < float(bounds.max) + 1.0
+    return int(low) >= bounds.min and int(high) <= bounds.max
 
 
 def datatype_of(dtype: object) -> Datatype:
@@ -103,7 +120,7 @@ def to_bytes(tensor: Tensor) -> bytes:
     return np.ascontiguousarray(value, np.dtype(_HELD[tensor.datatype])).tobytes()
 
 
-def from_bytes(data: bytes, name: str, datatype: Datatype, shape: tuple[int, ...]) -> Tensor:
+def from_bytes(data: bytes | memoryview, name: str, datatype: Datatype, shape: tuple[int, ...]) -> Tensor:
     """Return the tensor that the binary extension carried.
 
     Raises:
@@ -130,45 +147,58 @@ def to_json(tensor: Tensor) -> list[Any]:
     """Return a tensor's values as JSON carries them, flat in row-major order.
 
     Raises:
-        InputError: Bytes that are no UTF-8: JSON has no way to carry them.
+        InputError: Bytes that are no UTF-8, NaN or infinity: JSON has no way to carry them.
     """
     flat = tensor.value.reshape(-1)
-    if tensor.datatype != "BYTES":
-        values: list[Any] = (_rounded(flat) if tensor.datatype == "BF16" else flat).tolist()
-        return values
-    try:
-        return [each.decode() for each in flat.tolist()]
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"tensor {tensor.name} holds bytes that are no text, and this server takes JSON alone",
-            next_step="serve the model with a server that knows the binary extension",
-        ) from error
+    if tensor.datatype == "BYTES":
+        try:
+            return [each.decode() for each in flat.tolist()]
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"tensor {tensor.name} holds bytes that are no text, and this server takes JSON alone",
+                next_step="serve the model with a server that knows the binary extension",
+            ) from error
+    if tensor.datatype == "BF16":
+        flat = _rounded(flat)
+    if flat.dtype.kind == "f" and not np.isfinite(flat).all():
+        raise InputError(f"tensor {tensor.name} holds NaN or infinite values, which JSON cannot carry")
+    values: list[Any] = flat.tolist()
+    return values
 
 
 def from_json(data: object, name: str, datatype: Datatype, shape: tuple[int, ...]) -> Tensor:
-    """Return the tensor that JSON carried: flat or nested, as servers do either.
+    """Return the tensor that JSON carried: flat, or nested as its shape is; servers do either.
 
     Raises:
         CloudAnswerError: The values are of another kind or number.
     """
-    flat = list(_flattened(data, name, len(shape)))
+    flat = list(_flattened(data, name, shape))
     if len(flat) != math.prod(shape):
         raise _other_length(name, f"{len(flat)} values", shape)
     if not all(map(_CHECKS.get(datatype, _is_number), flat)):
-        raise CloudAnswerError(
-            f"output {name} of the cloud's answer", found="other values", expected=datatype
-        )
+        raise _other(name, "other values", datatype)
     if datatype == "BYTES":
         value = np.empty(len(flat), object)
-        value[:] = [str(each).encode() for each in flat]
-    else:
         try:
-            value = np.array(flat, np.dtype(_HELD[datatype]))
-        except (OverflowError, ValueError) as error:
-            raise CloudAnswerError(
-                f"output {name} of the cloud's answer", found="values out of range", expected=datatype
-            ) from error
+            value[:] = [str(each).encode() for each in flat]
+        except UnicodeEncodeError:
+            raise _other(name, "text that is no Unicode", datatype) from None
+    else:
+        value = _numbers(flat, name, datatype)
     return Tensor(name, datatype, value.reshape(shape))
+
+
+def _numbers(flat: list[Any], name: str, datatype: Datatype) -> Array:
+    kind = np.dtype(_HELD[datatype])
+    if kind.kind in "iu" and flat:
+        bounds = np.iinfo(kind)
+        if min(flat) < bounds.min or max(flat) > bounds.max:
+            raise _other(name, "values out of range", datatype)
+    try:
+        with np.errstate(over="ignore"):
+            return np.array(flat, kind)
+    except (OverflowError, ValueError):
+        raise _other(name, "values out of range", datatype) from None
 
 
 def _is_number(value: object) -> bool:
@@ -186,29 +216,35 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
 }
 
 
-def _flattened(data: object, name: str, depth: int) -> Iterator[object]:
+def _flattened(data: object, name: str, shape: tuple[int, ...]) -> Iterator[object]:
     if not isinstance(data, list):
-        raise CloudAnswerError(
-            f"output {name} of the cloud's answer", found=type(data).__name__, expected="a list"
-        )
-    for each in data:
-        if isinstance(each, list):
-            if depth <= 1:
-                raise CloudAnswerError(f"output {name} of the cloud's answer", found="lists in lists")
-            yield from _flattened(each, name, depth - 1)
-        else:
-            yield each
+        raise _other(name, type(data).__name__, "a list")
+    if any(isinstance(each, list) for each in data):
+        yield from _nested(data, name, shape)
+    else:
+        yield from data
 
 
-def _elements(data: bytes, name: str) -> Iterator[bytes]:
+def _nested(data: object, name: str, shape: tuple[int, ...]) -> Iterator[object]:
+    """Yield the values of lists in lists that are as long as the shape says."""
+    if not isinstance(data, list) or not shape or len(data) != shape[0]:
+        raise _other(name, "lists of other lengths", f"lists of its shape {list(shape)}")
+    if len(shape) == 1:
+        yield from data
+    else:
+        for each in data:
+            yield from _nested(each, name, shape[1:])
+
+
+def _elements(data: bytes | memoryview, name: str) -> Iterator[bytes]:
     at = 0
     while at < len(data):
         head = data[at : at + 4]
         length = struct.unpack("<I", head)[0] if len(head) == 4 else 0
         at += 4 + length
         if len(head) < 4 or at > len(data):
-            raise CloudAnswerError(f"output {name} of the cloud's answer", found="BYTES that were cut off")
-        yield data[at - length : at]
+            raise _other(name, "BYTES that were cut off", "whole elements")
+        yield bytes(data[at - length : at])
 
 
 def _upper_halves(value: Array) -> Array:
@@ -223,8 +259,8 @@ def _rounded(value: Array) -> Array:
 
 
 def _other_length(name: str, found: str, shape: tuple[int, ...]) -> CloudAnswerError:
-    return CloudAnswerError(
-        f"output {name} of the cloud's answer",
-        found=found,
-        expected=f"as many as its shape {list(shape)} needs",
-    )
+    return _other(name, found, f"as many as its shape {list(shape)} needs")
+
+
+def _other(name: str, found: str, expected: str) -> CloudAnswerError:
+    return CloudAnswerError(f"output {name[:_SHOWN]} of the cloud's answer", found=found, expected=expected)

@@ -6,6 +6,7 @@ import json
 
 from edgeinfer.errors import (
     BadResponseError,
+    CloudAnswerError,
     CloudError,
     CloudFailedError,
     CloudRefusedError,
@@ -64,6 +65,11 @@ def of_status(response: Response, what: str, *, checked: bool) -> Verdict | None
         passing = status in PASSING or (status == 500 and checked)
         error: CloudError = CloudFailedError(f"the cloud failed at {what}", found=f"status {status}")
         return Verdict(error, passing=passing, faulty=not unsure)
+    if status < 300:
+        return Verdict(
+            CloudAnswerError(f"the cloud's answer to {what}", found=f"status {status}", expected=200),
+            faulty=True,
+        )
     error = CloudRequestError(f"the cloud takes {what} for wrong", found=f"status {status}{_told(response)}")
     return Verdict(error)
 

@@ -20,7 +20,6 @@ from edgeinfer.bundle import (
     Softmax,
     StripMetadata,
     check_cloud,
-    check_reductions,
     needed_outputs,
 )
 from edgeinfer.cloud import ModelInfo, Tensor
@@ -74,11 +73,11 @@ class CloudSide:
         self, manifest: Manifest, cloud: Cloud | None = None, reduce: tuple[Reduction, ...] = ()
     ) -> None:
         self._manifest = manifest
-        self.cloud = cloud or manifest.cloud or _same_names(manifest)
-        self._reduce = (*self.cloud.reduce, *reduce)
+        said = cloud or manifest.cloud or _same_names(manifest)
+        self._reduce = (*said.reduce, *reduce)
+        self.cloud = replace(said, reduce=self._reduce)
         try:
             check_cloud(self.cloud, manifest)
-            check_reductions("reduce", self._reduce, manifest)
         except ManifestError as error:
             raise PolicyError(
                 error.what, found=error.found, expected=error.expected, next_step="mend the bundle's `cloud`"

@@ -40,7 +40,10 @@ class CircuitLimits:
     most_open_s: float = 300.0
 
     def __post_init__(self) -> None:
-        if self.failures < 1:
+        for name, value in vars(self).items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise InputError(f"{name} of the circuit", found=value, expected="a number")
+        if not self.failures >= 1:
             raise InputError("failures of the circuit", found=self.failures, expected="1 or more")
         if not 0 < self.open_s <= self.most_open_s < float("inf"):
             raise InputError("open_s of the circuit", found=self.open_s, expected="above 0, to most_open_s")
@@ -83,7 +86,8 @@ def admits(circuit: Circuit, limits: CircuitLimits, now: float) -> Circuit | Non
 def after(circuit: Circuit, limits: CircuitLimits, now: float, failure: str | None) -> Circuit:
     """Return the circuit after a call that was let through: None for what speaks for the server, else why it failed."""
     if failure is None:
-        return Circuit()
+        # While it is open, calls that were begun before it say nothing of now.
+        return circuit if circuit.state == "open" else Circuit()
     failures = circuit.failures + 1
     if circuit.state == "closed" and failures < limits.failures:
         return replace(circuit, failures=failures)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from edgeinfer.errors import InputError
 from edgeinfer.frozen import frozen
 
 # Statuses after which the same request may succeed: RFC 9110 sections 15.5.9, 15.6.3 to 15.6.5, RFC 6585 section 4.
+_LONGEST_S = 10**9
 PASSING = frozenset({408, 429, 502, 503, 504})
 
 
@@ -36,6 +38,9 @@ class RetryPolicy:
     reserve: float = 1.0
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise InputError(f"{name} of the retry policy", found=value, expected="a number")
         checks = (
             ("attempts", 1 <= self.attempts <= 10, "1 to 10"),
             ("first_ms", 0 <= self.first_ms <= self.most_ms, "0 to most_ms"),
@@ -70,9 +75,11 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
-        return float(text[:9])
+        return float(min(int(text.lstrip("0")[:10] or "0"), _LONGEST_S))
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+        date = parsedate_to_datetime(text)
+        # One of the three forms names no zone; all mean UTC.
+        return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
     except (ValueError, TypeError, OverflowError):
         return None
 

@@ -98,6 +98,11 @@ class Performer:
                 return await answer
         except TimeoutError:
             raise _late(step.request, left) from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if answer.cancelled() and task is not None and not task.cancelling():
+                raise _late(step.request, left) from None  # the transport was closed
+            raise
 
     def _left(self, step: Send) -> float:
         left = step.until - self._clock.monotonic()

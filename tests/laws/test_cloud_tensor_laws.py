@@ -128,7 +128,8 @@ def test_bf16_is_the_nearest_value_and_the_even_one_of_two(value):
     assert sent == nearest_bfloat16(value)
     expected = struct.unpack(">f", struct.pack(">HH", sent, 0))[0]
     assert from_bytes(to_bytes(tensor), "x", "BF16", (1,)).value.tolist() == [expected]
-    assert to_json(tensor) == [expected]
+    if np.isfinite(expected):  # else JSON has no way to carry it
+        assert to_json(tensor) == [expected]
 
 
 def test_each_of_the_bfloat16_values_comes_back_as_it_went():

@@ -49,7 +49,8 @@ def test_who_is_let_through(circuit, now, expected):
         (Circuit(), None, Circuit()),
         (Circuit("closed", 2), None, Circuit()),
         (Circuit("half_open", 9, 4, 10.0, 11.0, "down"), None, Circuit()),
-        (Circuit("open", 3, 1, 200.0, None, "down"), None, Circuit()),
+        # One that was under way when it was opened says nothing of now.
+        (Circuit("open", 3, 1, 200.0, None, "down"), None, Circuit("open", 3, 1, 200.0, None, "down")),
         (Circuit(), "down", Circuit("closed", 1)),
         (Circuit("closed", 1), "down", Circuit("closed", 2)),
         (Circuit("closed", 2), "down", Circuit("open", 3, 1, 105.0, None, "down")),

@@ -82,7 +82,7 @@ def test_a_packed_request_is_the_same_one_in_gzip(binary):
     packed = encode("7", [SCORES], ["y"], binary=binary, packed=True)
     assert gzip.decompress(packed.body) == plain.body
     assert packed.headers == {**plain.headers, "content-encoding": "gzip"}
-    assert encode("7", [SCORES], ["y"], binary=binary, packed=True).body == packed.body, "the same each time"
+    assert packed.body[4:8] == bytes(4), "it does not tell the time, and is the same each time"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -244,6 +244,7 @@ def test_a_size_that_is_not_that_of_the_values_is_refused(size):
         ([sized(8)], bytes.fromhex("0000807f 00000000")),
         ([sized(4, datatype="BF16")], bytes.fromhex("c07f 0000")),
         ([sized(4, datatype="FP16")], bytes.fromhex("007c 0000")),
+        ([sized(True, datatype="INT8", shape=(1,))], bytes(1)),
         ([sized(6, datatype="BYTES")], bytes.fromhex("01000000 61 62")),
         ([sized(0, shape=(0, 2**62))], b""),
     ],

@@ -198,6 +198,7 @@ def test_inputs_that_fit_are_let_through(tensors, inputs, sure):
         ([tensor()], [X, TensorInfo("y", "FP32", None)], "the inputs of the cloud's model m"),
         ([tensor(datatype="FP64")], [X], "input x of the cloud's model: expected FP32, found FP64"),
         ([tensor(shape=(2, 5))], [X], r"shape of input x .*expected \[-1, 4\], found \[2, 5\]"),
+        ([tensor()], [TensorInfo("x", "FP32", (0, 4))], r"shape of input x .*found \[2, 4\]"),
         ([tensor(shape=(4,))], [X], r"shape of input x .*expected \[-1, 4\], found \[4\]"),
         ([tensor(shape=(1, 2, 4))], [X], r"shape of input x .*found \[1, 2, 4\]"),
         ([tensor(shape=())], [X], r"shape of input x .*found \[\]"),

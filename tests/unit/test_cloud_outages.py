@@ -268,6 +268,18 @@ def test_a_call_that_is_cancelled_gives_its_probe_back_and_ends_its_connection(m
     assert client.infer(X).tensors["y"].value.tolist() == TRIPLED
 
 
+@both_ways
+def test_a_server_that_never_answers_is_given_up_in_time_whatever_the_transport_does(ask, monkeypatch):
+    client, transport, _ = a_client(a_server(), retry=RetryPolicy(attempts=1))
+    ask(client)
+    begun: list[Future] = []
+    monkeypatch.setattr(transport, "begin", lambda *_: begun.append(Future()) or begun[-1])
+    with pytest.raises(NetworkTimeoutError, match=r"expected an answer within 0\.01 s"):
+        ask(client, deadline_s=0.01)
+    assert [each.cancelled() for each in begun] == [True]
+    assert client.health.failures == 1
+
+
 def test_a_key_press_gives_the_probe_back():
     client, transport, _ = half_open()
     answer = transport.answer
