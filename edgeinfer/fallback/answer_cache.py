@@ -11,16 +11,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Literal
 
 import numpy as np
 
 from edgeinfer.cloud.tensors import Array, Tensor, datatype_of
+from edgeinfer.errors import StoreError
 from edgeinfer.fallback.packing import pack, unpack
 from edgeinfer.fallback.policy import CacheLimits
 from edgeinfer.frozen import frozen
+from edgeinfer.privacy import agreed
 from edgeinfer.store import Home
 
+# Clocks of two processes are read a moment apart.
+_AHEAD_S = 60.0
 Origin = Literal["device", "cloud"]
 
 
@@ -69,29 +74,39 @@ class AnswerCache:
         now = self._home.clock.utc()
         for origin, data in self._home.rows(
             "SELECT origin, data FROM answers WHERE key IN (?, ?) AND at BETWEEN ? AND ? ORDER BY origin",
-            (*(f"{key}:{each}" for each in ("cloud", "device")), now - self._limits.ttl_s, now),
+            (*(f"{key}:{each}" for each in ("cloud", "device")), now - self._limits.ttl_s, now + _AHEAD_S),
         ):
-            if origin in origins:
+            if origin not in origins:
+                continue
+            with suppress(StoreError, LookupError):
                 tensors, about = unpack(data)
                 return Kept(
                     {each.name: each.value for each in tensors}, origin, about["variant"], about["engine"]
                 )
         return None
 
-    def put(self, key: str, answer: Kept) -> None:
-        """Keep an answer; what is too old goes, and the oldest beyond the bound."""
+    def put(self, key: str, answer: Kept, version: str) -> None:
+        """Keep an answer; what is too old goes, and the oldest beyond the bound.
+
+        Args:
+            key: Of the item.
+            answer: Its answer.
+            version: Of the text that the user must have agreed to at this moment for an answer from the cloud.
+        """
         tensors = [Tensor(name, datatype_of(value.dtype), value) for name, value in answer.outputs.items()]
         data = pack(tensors, {"variant": answer.variant, "engine": answer.engine})
         if len(data) > self._limits.max_bytes:
             return
-        now = self._home.clock.utc()
         with self._home.transaction() as connection:
+            now = self._home.clock.utc()
+            if answer.origin == "cloud" and not agreed(connection, "cloud_inference", version):
+                return
             connection.execute(
                 "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)",
                 (f"{key}:{answer.origin}", answer.origin, now, len(data), data),
             )
             connection.execute(
-                "DELETE FROM answers WHERE at NOT BETWEEN ? AND ?", (now - self._limits.ttl_s, now)
+                "DELETE FROM answers WHERE at NOT BETWEEN ? AND ?", (now - self._limits.ttl_s, now + _AHEAD_S)
             )
             connection.execute(
                 "DELETE FROM answers WHERE key IN (SELECT key FROM (SELECT key, "

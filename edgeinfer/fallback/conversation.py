@@ -240,7 +240,7 @@ class Conversation:
         cache = self._services.cache(self._policy)
         if cache is not None:
             with suppress(StoreError):  # it costs another request, never an answer
-                yield Do(lambda: cache.put(cache.key(prepared[0]), answer))
+                yield Do(lambda: cache.put(cache.key(prepared[0]), answer, self._policy.consent_version))
 
     def _ended(self, route: Route, prepared: Prepared) -> Steps[Prediction]:
         reason = route.reason
@@ -268,10 +268,10 @@ class Conversation:
         assert side is not None, "the policy needs an endpoint"
         assert queue is not None, "the route says that it may wait"
         assert self._local is not None, "it waits for a better answer"
-        item = Item(self._source, prepared[0], self._local.outputs)
+        item, version = Item(self._source, prepared[0], self._local.outputs), self._policy.consent_version
         try:
-            self._deferred = yield Do(lambda: queue.put(side.tensors(item), {"label": None}))
-        except (StoreError, InputError) as error:
+            self._deferred = yield Do(lambda: queue.put(side.tensors(item), {}, version))
+        except (StoreError, InputError, PolicyError) as error:
             return f"{reason.removesuffix('; the case waits')}; it cannot wait ({_brief(error)})"
         if self._deferred is None:
             return f"{reason.removesuffix('; the case waits')}; the queue is full"

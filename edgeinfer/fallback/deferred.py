@@ -9,19 +9,22 @@ Invariants:
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
 from edgeinfer.cloud.tensors import Tensor
-from edgeinfer.errors import StoreError
+from edgeinfer.errors import PolicyError, StoreError
 from edgeinfer.fallback.packing import pack, unpack
 from edgeinfer.fallback.policy import QueueLimits
 from edgeinfer.frozen import frozen
-from edgeinfer.privacy import Sealer
+from edgeinfer.privacy import Purpose, Sealer, agreed
 from edgeinfer.store import Home
 
-_CLAIM_S = 120.0
+# For so long a case is one process's; none may work on it for longer.
+CLAIM_S = 120.0
+_PURPOSES: tuple[Purpose, ...] = ("cloud_inference", "deferred_inference")
 
 
 @frozen
@@ -30,12 +33,14 @@ class Waiting:
 
     Attributes:
         id: Its number, which the prediction named.
+        claim: When it was taken: whoever took it later has another.
         at: Since when, in seconds since 1970 by this device's clock.
         tensors: What is sent.
         about: What else its answer needs.
     """
 
     id: str
+    claim: float
     at: float
     tensors: tuple[Tensor, ...]
     about: dict[str, Any]
@@ -47,23 +52,32 @@ class DeferredQueue:
     Args:
         home: Where it is kept.
         limits: Its bounds.
-        bundle: SHA-256 of the bundle; cases of another are left to it.
+        bundle: SHA-256 of the bundle; cases of another are left to it, but for those that are too old: it may be gone.
         sealer: The app's key.
     """
 
     def __init__(self, home: Home, limits: QueueLimits, bundle: str, sealer: Sealer) -> None:
         self._home, self._limits, self._bundle, self._sealer = home, limits, bundle, sealer
 
-    def put(self, tensors: Sequence[Tensor], about: dict[str, Any]) -> str | None:
+    def put(self, tensors: Sequence[Tensor], about: dict[str, Any], version: str) -> str | None:
         """Let a case wait; return its number, or None where the queue is at its bound.
 
+        Args:
+            tensors: What is sent.
+            about: What else its answer needs.
+            version: Of the texts that the user must have agreed to at this moment.
+
         Raises:
+            PolicyError: The user does not agree any more.
             StoreError: It cannot be kept.
         """
         number = str(uuid.uuid4())
         sealed = self._sealer.seal(pack(tensors, about), self._about(number))
-        now = self._home.clock.utc()
         with self._home.transaction(durable=True) as connection:
+            now = self._home.clock.utc()
+            for purpose in _PURPOSES:
+                if not agreed(connection, purpose, version):
+                    raise PolicyError("the user took the consent back", found=purpose)
             self._drop_old(connection, now)
             held = connection.execute("SELECT COALESCE(SUM(bytes), 0) FROM deferred").fetchone()[0]
             fits = held + len(sealed) <= self._limits.max_bytes
@@ -82,13 +96,13 @@ class DeferredQueue:
         Cases that cannot be opened are erased.
         """
         while True:
-            now = self._home.clock.utc()
             with self._home.transaction() as connection:
+                now = self._home.clock.utc()
                 self._drop_old(connection, now)
                 found = connection.execute(
-                    "SELECT id, at, sealed FROM deferred WHERE bundle = ? AND key = ? AND claimed NOT BETWEEN ? AND ? "
-                    "ORDER BY at, id LIMIT 1",
-                    (self._bundle, self._sealer.key_id, now - _CLAIM_S, now),
+                    "SELECT id, at, sealed FROM deferred WHERE bundle = ? AND key = ? "
+                    "AND claimed NOT BETWEEN ? AND ? ORDER BY at, id LIMIT 1",
+                    (self._bundle, self._sealer.key_id, now - CLAIM_S, now + CLAIM_S),
                 ).fetchone()
                 if found is None:
                     return None
@@ -97,20 +111,28 @@ class DeferredQueue:
             try:
                 tensors, about = unpack(self._sealer.open(sealed, self._about(number)))
             except StoreError:
-                self.drop(number, "deferred.damaged")
+                self._erase(number, now, "deferred.damaged")
                 continue
-            return Waiting(number, at, tuple(tensors), about)
+            return Waiting(number, now, at, tuple(tensors), about)
 
-    def release(self, number: str) -> None:
+    def release(self, case: Waiting) -> None:
         """Give a case back: it waits on."""
         with self._home.transaction() as connection:
-            connection.execute("UPDATE deferred SET claimed = 0 WHERE id = ?", (number,))
+            connection.execute(
+                "UPDATE deferred SET claimed = 0 WHERE id = ? AND claimed = ?", (case.id, case.claim)
+            )
 
-    def drop(self, number: str, why: str) -> None:
+    def drop(self, case: Waiting, why: str) -> None:
         """Erase a case, and count why."""
+        self._erase(case.id, case.claim, why)
+
+    def _erase(self, number: str, claim: float, why: str) -> None:
         with self._home.transaction(durable=True) as connection:
-            connection.execute("DELETE FROM deferred WHERE id = ?", (number,))
-            _count(connection, why, 1)
+            gone = connection.execute(
+                "DELETE FROM deferred WHERE id = ? AND claimed = ?", (number, claim)
+            ).rowcount
+            if gone:
+                _count(connection, why, 1)
 
     def __len__(self) -> int:
         """Cases of this bundle and key that wait."""
@@ -119,8 +141,11 @@ class DeferredQueue:
         )
         return int(found[0][0])
 
-    def _drop_old(self, connection: Any, now: float) -> None:
-        gone = connection.execute("DELETE FROM deferred WHERE at < ?", (now - self._limits.ttl_s,)).rowcount
+    def _drop_old(self, connection: sqlite3.Connection, now: float) -> None:
+        """Erase what has waited for too long, of other bundles too, or would by a clock that was wrong."""
+        gone = connection.execute(
+            "DELETE FROM deferred WHERE at NOT BETWEEN ? AND ?", (now - self._limits.ttl_s, now + CLAIM_S)
+        ).rowcount
         if gone:
             _count(connection, "deferred.expired", gone)
 
@@ -128,7 +153,7 @@ class DeferredQueue:
         return f"edgeinfer deferred {self._bundle} {number}".encode()
 
 
-def _count(connection: Any, name: str, more: int) -> None:
+def _count(connection: sqlite3.Connection, name: str, more: int) -> None:
     connection.execute(
         "INSERT INTO counters VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET count = count + ?2",
         (name, more),

@@ -19,7 +19,7 @@ from edgeinfer.errors import (
 )
 from edgeinfer.fallback.answer_cache import Kept
 from edgeinfer.fallback.deciding import Signals, forbidden, hindered
-from edgeinfer.fallback.deferred import Waiting
+from edgeinfer.fallback.deferred import CLAIM_S, Waiting
 from edgeinfer.fallback.policy import Policy
 from edgeinfer.frozen import frozen
 from edgeinfer.inference.prediction import Attempt, Prediction, Timings
@@ -76,16 +76,16 @@ def draining(
         try:
             answer = yield from _asked(services, policy, case, until)
         except _LASTING:
-            queue.drop(case.id, "deferred.refused")
+            queue.drop(case, "deferred.refused")
             continue
         except _PASSING:
-            queue.release(case.id)
+            queue.release(case)
             break
         except BaseException:
-            queue.release(case.id)
+            queue.release(case)
             raise
         hand_over(Deferred(case.id, case.at, answer))
-        queue.drop(case.id, "deferred.answered")
+        queue.drop(case, "deferred.answered")
         done += 1
     return done
 
@@ -95,7 +95,7 @@ def _asked(services: Services, policy: Policy, case: Waiting, until: float) -> S
     assert client is not None, "cases wait where there is an endpoint"
     assert side is not None, "likewise"
     begun = services.clock.monotonic()
-    call = Call(until, services.journal(policy, "deferred_inference"), "deferred")
+    call = Call(min(until, begun + CLAIM_S / 2), services.journal(policy, "deferred_inference"), "deferred")
     answered = yield from client.steps(case.tensors, side.wanted, call)
     outputs = side.outputs(answered.tensors)
     ms = (services.clock.monotonic() - begun) * 1e3

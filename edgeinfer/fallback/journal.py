@@ -7,9 +7,9 @@ from contextlib import suppress
 
 from edgeinfer.bundle import Dialect, decode, encode
 from edgeinfer.cloud import Abilities
-from edgeinfer.errors import CloudError, EdgeInferError, PolicyError, StoreError
+from edgeinfer.errors import CloudError, EdgeInferError, StoreError
 from edgeinfer.frozen import frozen
-from edgeinfer.privacy import Consents, Departure, EgressRecord, Purpose
+from edgeinfer.privacy import Departure, EgressRecord, Purpose
 from edgeinfer.store import Home
 
 # Questions about the server, which carry nothing of the user's.
@@ -45,7 +45,7 @@ class EgressJournal:
     """
 
     def __init__(self, home: Home, allowed: Allowed) -> None:
-        self._consents, self._record, self._allowed = Consents(home), EgressRecord(home), allowed
+        self._record, self._allowed = EgressRecord(home), allowed
 
     def begin(self, url: str, size: int, why: str) -> int:
         """Record a request.
@@ -55,12 +55,10 @@ class EgressJournal:
             StoreError: It cannot be recorded: it must not be sent.
         """
         own = self._allowed
-        carries_nothing = why in _OF_THE_SERVER
-        if not carries_nothing and not self._consents.allows(own.purpose, own.version):
-            raise PolicyError("the user took the consent back", found=own.purpose)
-        purpose = "server_metadata" if carries_nothing else own.purpose
-        reduced = "" if carries_nothing else own.reduced
-        return self._record.begin(Departure(url, purpose, why, size, own.policy, own.bundle, reduced))
+        if why in _OF_THE_SERVER:
+            return self._record.begin(Departure(url, "server_metadata", why, size, own.policy, own.bundle))
+        departure = Departure(url, own.purpose, why, size, own.policy, own.bundle, own.reduced)
+        return self._record.begin(departure, (own.purpose, own.version))
 
     def end(self, number: int, outcome: str) -> None:
         """Record how it ended."""
@@ -81,7 +79,7 @@ class KnownServers:
                 "SELECT data FROM servers WHERE server = ? AND at BETWEEN ? AND ?",
                 (server, now - _KNOWN_S, now),
             )
-            with suppress(ValueError, EdgeInferError):
+            with suppress(ValueError, RecursionError, EdgeInferError):
                 if found:
                     # Of another release it may have other fields, and is as good as none.
                     dialect = Dialect(CloudError, forbid_unknown=True, next_step="")

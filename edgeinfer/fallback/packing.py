@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgeinfer.cloud.tensors import Tensor, from_bytes, to_bytes
 from edgeinfer.errors import EdgeInferError, StoreError
+
+_DIGEST = hashlib.sha256().digest_size
 
 
 def pack(tensors: Sequence[Tensor], about: Mapping[str, Any]) -> bytes:
@@ -18,7 +21,8 @@ def pack(tensors: Sequence[Tensor], about: Mapping[str, Any]) -> bytes:
         for each, part in zip(tensors, parts, strict=True)
     ]
     head = json.dumps({"about": about, "tensors": listed}).encode()
-    return b"".join([len(head).to_bytes(4, "little"), head, *parts])
+    data = b"".join([len(head).to_bytes(4, "little"), head, *parts])
+    return hashlib.sha256(data).digest() + data
 
 
 def unpack(data: bytes) -> tuple[list[Tensor], dict[str, Any]]:
@@ -27,6 +31,9 @@ def unpack(data: bytes) -> tuple[list[Tensor], dict[str, Any]]:
     Raises:
         StoreError: The bytes are others.
     """
+    kept, data = data[:_DIGEST], data[_DIGEST:]
+    if hashlib.sha256(data).digest() != kept:
+        raise StoreError("a kept case or answer is damaged")
     try:
         at = 4 + int.from_bytes(data[:4], "little")
         head = json.loads(data[4:at])
@@ -35,5 +42,5 @@ def unpack(data: bytes) -> tuple[list[Tensor], dict[str, Any]]:
             tensors.append(from_bytes(data[at : at + size], name, datatype, tuple(shape)))
             at += size
         return tensors, head["about"]
-    except (ValueError, LookupError, TypeError, EdgeInferError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError, EdgeInferError) as error:
         raise StoreError("a kept case or answer is damaged") from error

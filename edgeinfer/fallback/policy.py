@@ -23,7 +23,8 @@ Mode = Literal["only_on_device", "prefer_on_device", "prefer_in_cloud", "only_in
 # The most private first.
 MODES: tuple[Mode, ...] = get_args(Mode)
 _MAX_BYTES = 1024 * 1024
-_INFINITE = float("inf")
+_MOST = 1e15
+_LONGEST = 100
 
 
 @frozen
@@ -101,14 +102,32 @@ class Policy:
         cache, queue = self.cache or CacheLimits(), self.queue or QueueLimits()
         for name, good, expected in (
             ("mode", self.mode in MODES, f"one of {', '.join(MODES)}"),
-            ("threshold", self.threshold is None or 0 <= self.threshold <= 1, "0 to 1"),
-            ("deadline_ms", 0 < self.deadline_ms < _INFINITE, "above 0"),
-            ("least_cloud_ms", 0 <= self.least_cloud_ms < _INFINITE, "0 or more"),
-            ("max_escalations_per_hour", self.max_escalations_per_hour >= 0, "0 or more"),
-            ("min_battery", 0 <= self.min_battery <= 1, "0 to 1"),
-            ("max_wait_ms", self.max_wait_ms is None or self.max_wait_ms >= 0, "0 or more"),
-            ("cache", cache.max_bytes > 0 and 0 < cache.ttl_s < _INFINITE, "limits above 0"),
-            ("queue", queue.max_bytes > 0 and 0 < queue.ttl_s < _INFINITE, "limits above 0"),
+            ("offline", isinstance(self.offline, bool), "true or false"),
+            ("threshold", self.threshold is None or _within(self.threshold, 0, 1), "0 to 1"),
+            ("deadline_ms", _within(self.deadline_ms, 1e-6, _MOST), "above 0"),
+            ("least_cloud_ms", _within(self.least_cloud_ms, 0, _MOST), "0 or more"),
+            (
+                "max_escalations_per_hour",
+                isinstance(self.max_escalations_per_hour, int)
+                and _within(self.max_escalations_per_hour, 0, _MOST),
+                "a whole number, 0 or more",
+            ),
+            ("metered", isinstance(self.metered, bool), "true or false"),
+            ("min_battery", _within(self.min_battery, 0, 1), "0 to 1"),
+            ("max_wait_ms", self.max_wait_ms is None or _within(self.max_wait_ms, 0, _MOST), "0 or more"),
+            ("cloud_when_throttled", isinstance(self.cloud_when_throttled, bool), "true or false"),
+            ("default", self.default is None or _is_text(self.default), "text of up to 100 characters"),
+            (
+                "cache",
+                _within(cache.max_bytes, 1, _MOST) and _within(cache.ttl_s, 1e-6, _MOST),
+                "limits above 0",
+            ),
+            (
+                "queue",
+                _within(queue.max_bytes, 1, _MOST) and _within(queue.ttl_s, 1e-6, _MOST),
+                "limits above 0",
+            ),
+            ("consent_version", _is_text(self.consent_version), "text of up to 100 characters"),
         ):
             if not good:
                 raise PolicyError(f"{name} of the policy", found=getattr(self, name), expected=expected)
@@ -131,6 +150,9 @@ class RemotePolicy:
         cache: False keeps no answers.
         queue: False lets no case wait.
         reduce: What more is taken from a picture.
+
+    Raises:
+        PolicyError: A value is out of range.
     """
 
     mode: Mode | None = None
@@ -140,6 +162,20 @@ class RemotePolicy:
     cache: bool | None = None
     queue: bool | None = None
     reduce: tuple[Reduction, ...] = ()
+
+    def __post_init__(self) -> None:
+        most = self.max_escalations_per_hour
+        flags = (self.metered, self.cache, self.queue)
+        for name, good, expected in (
+            ("mode", self.mode in (None, *MODES), f"one of {', '.join(MODES)}"),
+            ("threshold", self.threshold is None or _within(self.threshold, 0, 1), "0 to 1"),
+            ("max_escalations_per_hour", most is None or _within(most, 0, _MOST), "0 or more"),
+            ("metered", all(each is None or isinstance(each, bool) for each in flags), "true or false"),
+        ):
+            if not good:
+                raise PolicyError(
+                    f"{name} of the remote policy", found=getattr(self, name), expected=expected
+                )
 
 
 def tightened(policy: Policy, remote: RemotePolicy) -> Policy:
@@ -155,11 +191,11 @@ def tightened(policy: Policy, remote: RemotePolicy) -> Policy:
         policy,
         mode=mode,
         threshold=threshold,
-        max_escalations_per_hour=max(0, most),
+        max_escalations_per_hour=most,
         metered=policy.metered and remote.metered is not False,
         cache=None if remote.cache is False else policy.cache,
         queue=None if remote.queue is False else policy.queue,
-        reduce=(*policy.reduce, *remote.reduce),
+        reduce=(*policy.reduce, *(each for each in remote.reduce if each not in policy.reduce)),
     )
 
 
@@ -183,18 +219,29 @@ def read_remote_policy(document: object) -> RemotePolicy:
     return policy
 
 
+def _within(value: object, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _LONGEST and value.isprintable()
+
+
 def _read(kind: type[Any], document: object, where: str) -> Any:
     return decode(kind, document, where=where, dialect=Dialect(PolicyError, True, "see docs/cloud.md"))
 
 
 def _parsed(path: Path) -> object:
     try:
-        data = path.read_bytes()
-        if len(data) > _MAX_BYTES:
-            raise PolicyError(f"policy {path}", found=f"{len(data)} bytes", expected=f"at most {_MAX_BYTES}")
+        size = path.stat().st_size
+        if size > _MAX_BYTES or not path.is_file():
+            raise PolicyError(
+                f"policy {path}", found=f"{size} bytes", expected=f"a file of at most {_MAX_BYTES}"
+            )
+        text = path.read_bytes().decode()
         if path.suffix == ".json":
-            return json.loads(data, object_pairs_hook=unique_keys)
-        return tomllib.loads(data.decode())
+            return json.loads(text, object_pairs_hook=unique_keys)
+        return tomllib.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise PolicyError(
             f"policy {path} cannot be read ({error})", next_step="write it as TOML or JSON"

@@ -10,6 +10,7 @@ from edgeinfer.frozen import frozen
 
 Network = Literal["none", "metered", "unmetered", "unknown"]
 _LOOPBACK = "lo"
+_FED = {"Charging": True, "Full": True, "Not charging": True, "Discharging": False}
 
 
 @frozen
@@ -39,7 +40,8 @@ def surroundings_now(root: Path = Path("/")) -> Surroundings:
     """
     batteries = list(_batteries(root))
     battery = min((charge for charge, _ in batteries), default=None)
-    charging = all(fed for _, fed in batteries) if batteries else None
+    known = [fed for _, fed in batteries if fed is not None]
+    charging = all(known) if known and len(known) == len(batteries) else None
     return Surroundings("none" if _cut_off(root) else "unknown", battery, charging)
 
 
@@ -53,13 +55,13 @@ def _cut_off(root: Path) -> bool:
     return not {*four, *six} - {_LOOPBACK}
 
 
-def _batteries(root: Path) -> Iterator[tuple[float, bool]]:
-    """Yield the charge of each battery, and whether it is not running down."""
+def _batteries(root: Path) -> Iterator[tuple[float, bool | None]]:
+    """Yield the charge of each battery, and whether it is fed, where that is told."""
     for supply in sorted((root / "sys/class/power_supply").glob("*")):
         if _text(supply / "type") == "Battery" and _text(supply / "scope") != "Device":
             charge = _text(supply / "capacity") or ""
             if charge.isdigit():
-                yield min(int(charge), 100) / 100, _text(supply / "status") != "Discharging"
+                yield min(int(charge), 100) / 100, _FED.get(_text(supply / "status") or "")
 
 
 def _text(path: Path) -> str | None:

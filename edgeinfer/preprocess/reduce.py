@@ -36,7 +36,10 @@ def reduced(source: object, step: Decode, reductions: Sequence[Reduction]) -> Im
         if isinstance(each, Crop):
             width, height = image.size
             left, top = math.floor(each.left * width), math.floor(each.top * height)
-            right, bottom = math.ceil(each.right * width), math.ceil(each.bottom * height)
+            # Of shares that lie next to each other a pixel stays.
+            left, top = min(left, width - 1), min(top, height - 1)
+            right = max(left + 1, math.ceil(each.right * width))
+            bottom = max(top + 1, math.ceil(each.bottom * height))
             image = image.crop((left, top, right, bottom))
         elif isinstance(each, Downscale) and max(image.size) > each.longest:
             share = each.longest / max(image.size)

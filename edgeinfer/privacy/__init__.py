@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from edgeinfer.importing import lazily
 
 if TYPE_CHECKING:
-    from edgeinfer.privacy.consent import PURPOSES, Consent, Consents, Purpose
+    from edgeinfer.privacy.consent import PURPOSES, Consent, Consents, Purpose, agreed
     from edgeinfer.privacy.egress import Departure, EgressRecord
     from edgeinfer.privacy.sealing import Sealer
 
@@ -19,7 +19,8 @@ __getattr__ = lazily(
         "PURPOSES": "consent",
         "Purpose": "consent",
         "Sealer": "sealing",
+        "agreed": "consent",
     },
 )
 
-__all__ = ["PURPOSES", "Consent", "Consents", "Departure", "EgressRecord", "Purpose", "Sealer"]
+__all__ = ["PURPOSES", "Consent", "Consents", "Departure", "EgressRecord", "Purpose", "Sealer", "agreed"]

@@ -2,21 +2,25 @@
 
 Invariants:
 * without a recorded consent nothing is allowed; a record that cannot be read allows nothing;
-* the last word counts, and every word is kept, with its time;
+* the last word counts, and every word is kept, with its time; where one of them was changed, none counts;
 * taking a consent back erases, in the same transaction, what is kept under it.
 """
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
 
-from edgeinfer.errors import PolicyError
+from edgeinfer.errors import PolicyError, StoreError
 from edgeinfer.frozen import frozen
 from edgeinfer.store import Home
 
 Purpose = Literal["cloud_inference", "deferred_inference"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 _MOST_VERSION = 100
+_ALL = "SELECT id, purpose, granted, version, at, digest FROM consents ORDER BY id"
 # What is kept under a purpose. What waits was also allowed to be sent at all.
 _ERASED: dict[Purpose, tuple[str, ...]] = {
     "cloud_inference": ("DELETE FROM deferred", "DELETE FROM answers WHERE origin = 'cloud'"),
@@ -75,10 +79,9 @@ class Consents:
         """Whether a user's last word on a purpose was an agreement to that version of its text.
 
         Raises:
-            StoreError: The record cannot be read.
+            StoreError: The record cannot be read, or was changed.
         """
-        last = self.last(purpose)
-        return last is not None and last.granted and last.version == version
+        return _agreed(self.history(purpose, most=1), version)
 
     def last(self, purpose: Purpose) -> Consent | None:
         """Return the user's last word on a purpose, or None."""
@@ -86,13 +89,13 @@ class Consents:
         return said[-1] if said else None
 
     def history(self, purpose: Purpose | None = None, most: int = 1000) -> list[Consent]:
-        """Return what was said, the last word last."""
-        found = self._home.rows(
-            "SELECT purpose, granted, version, at FROM consents WHERE ?1 IS NULL OR purpose = ?1 "
-            "ORDER BY id DESC LIMIT ?2",
-            (purpose, most),
-        )
-        return [Consent(name, bool(granted), version, at) for name, granted, version, at in reversed(found)]
+        """Return what was said, the last word last.
+
+        Raises:
+            StoreError: The record cannot be read, or was changed.
+        """
+        said = _read(self._home.rows(_ALL))
+        return [each for each in said if purpose in (None, each.purpose)][-most:]
 
     def _say(self, purpose: Purpose, granted: bool, version: str) -> None:
         if purpose not in PURPOSES:
@@ -102,9 +105,35 @@ class Consents:
         if len(version) > _MOST_VERSION or not version.isprintable():
             raise PolicyError("the version of a consent", found=version[:20], expected="up to 100 characters")
         with self._home.transaction(durable=True) as connection:
-            connection.execute(
-                "INSERT INTO consents (purpose, granted, version, at) VALUES (?, ?, ?, ?)",
-                (purpose, granted, version, self._home.clock.utc()),
-            )
+            number = 1 + connection.execute("SELECT COALESCE(MAX(id), 0) FROM consents").fetchone()[0]
+            word = (number, purpose, int(granted), version, self._home.clock.utc())
+            connection.execute("INSERT INTO consents VALUES (?, ?, ?, ?, ?, ?)", (*word, _digest(word)))
             for statement in () if granted else _ERASED[purpose]:
                 connection.execute(statement)
+
+
+def agreed(connection: sqlite3.Connection, purpose: Purpose, version: str) -> bool:
+    """Whether a consent holds, asked within a transaction: what it allows is then written in the same one.
+
+    Raises:
+        StoreError: The record was changed.
+    """
+    said = [each for each in _read(connection.execute(_ALL).fetchall()) if each.purpose == purpose]
+    return _agreed(said, version)
+
+
+def _agreed(said: Sequence[Consent], version: str) -> bool:
+    return bool(said) and said[-1].granted and said[-1].version == version
+
+
+def _read(rows: Sequence[tuple[Any, ...]]) -> list[Consent]:
+    for at, (*word, digest) in enumerate(rows, start=1):
+        if word[0] != at or digest != _digest(tuple(word)):
+            raise StoreError(
+                "the record of consents was changed", next_step="ask for consent again, in a new home"
+            )
+    return [Consent(purpose, bool(granted), version, at) for _, purpose, granted, version, at, _ in rows]
+
+
+def _digest(word: tuple[object, ...]) -> str:
+    return hashlib.sha256(repr(word).encode(errors="surrogatepass")).hexdigest()

@@ -9,7 +9,9 @@ Invariants:
 
 from __future__ import annotations
 
+from edgeinfer.errors import PolicyError
 from edgeinfer.frozen import frozen
+from edgeinfer.privacy.consent import Purpose, agreed
 from edgeinfer.store import Home
 
 _MOST = 100_000
@@ -52,14 +54,21 @@ class EgressRecord:
     def __init__(self, home: Home) -> None:
         self._home = home
 
-    def begin(self, departure: Departure) -> int:
+    def begin(self, departure: Departure, consent: tuple[Purpose, str] | None = None) -> int:
         """Note what is about to be sent; return its number.
 
+        Args:
+            departure: What.
+            consent: The purpose, and the version of its text, that the user must have agreed to at this moment.
+
         Raises:
-            StoreError: It cannot be noted: it must not be sent.
+            PolicyError: The user does not agree any more: it must not be sent.
+            StoreError: It cannot be noted: likewise.
         """
         with self._home.transaction(durable=True) as connection:
             one = departure
+            if consent is not None and not agreed(connection, *consent):
+                raise PolicyError("the user took the consent back", found=consent[0])
             number = connection.execute(
                 "INSERT INTO egress (at, destination, purpose, why, bytes, policy, bundle, reduced, outcome) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

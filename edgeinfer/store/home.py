@@ -20,12 +20,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from weakref import WeakSet
 
 from edgeinfer.errors import StoreError
 from edgeinfer.host.clock import Clock, SystemClock
 from edgeinfer.store.migrations import STEPS
 
-_BUSY_MS = 250
+_BUSY_MS, _AGAIN_MS = 250, 5
 _NAME = "home.db"
 
 
@@ -41,18 +42,19 @@ class Home:
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, clock: Clock | None = None) -> None:
-        self.folder = Path(folder)
         self.clock: Clock = clock or SystemClock()
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
-        self._process = os.getpid()
         try:
+            # A program may go to another folder later.
+            self.folder = Path(folder).absolute()
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise StoreError(
-                f"home {self.folder} cannot be made ({error.strerror or error})",
+                f"home {folder!r} cannot be made ({getattr(error, 'strerror', None) or error})",
                 next_step="choose another folder",
             ) from error
+        _homes.add(self)
         self.rows("SELECT 1")
 
     @contextmanager
@@ -100,15 +102,26 @@ class Home:
         return int(found[0][0]) if found else 0
 
     def forget_deleted(self) -> None:
-        """Empty the write-ahead log, which holds what the file held before."""
-        with suppress(StoreError):
-            self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        """Write the file anew without what was deleted: pages that were split may still hold copies.
+
+        Raises:
+            StoreError: Another process holds it for too long, or there is no room.
+        """
+        with self._lock, self._translated():
+            connection = self._connected()
+            connection.execute("VACUUM")
+            busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy:
+                raise StoreError(
+                    f"what was erased from {self.folder / _NAME} may still lie in its log",
+                    next_step="close other programs that use this home, and take the consent back again",
+                )
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             connection, self._connection = self._connection, None
-            if connection is not None and self._process == os.getpid():
+            if connection is not None:
                 connection.close()
 
     def __enter__(self) -> Home:
@@ -120,8 +133,6 @@ class Home:
         self.close()
 
     def _connected(self) -> sqlite3.Connection:
-        if self._process != os.getpid():
-            self._connection, self._process = None, os.getpid()
         if self._connection is None:
             # Transactions are begun and ended here alone.
             connection = sqlite3.connect(
@@ -142,7 +153,8 @@ class Home:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        # A damaged schema makes sqlite3 decode what is no text.
+        except (sqlite3.Error, UnicodeDecodeError, OSError) as error:
             raise StoreError(
                 f"{self.folder / _NAME} cannot be used ({error})",
                 next_step="free space, or move the file away: what was agreed to is then asked for again",
@@ -151,8 +163,10 @@ class Home:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Set what each connection needs, and bring the tables up to this release."""
-    path.chmod(0o600)
-    for setting in ("journal_mode = WAL", "secure_delete = ON", "trusted_schema = OFF", "foreign_keys = ON"):
+    with suppress(PermissionError):  # of another user, or on a disk that is only read
+        path.chmod(0o600)
+    _write_ahead(connection)
+    for setting in ("secure_delete = ON", "trusted_schema = OFF", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {setting}")
     if _release(connection) == len(STEPS):
         return
@@ -176,5 +190,46 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         raise
 
 
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log; SQLite does not wait for others that do the same."""
+    for attempt in range(_BUSY_MS // _AGAIN_MS + 1):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if attempt == _BUSY_MS // _AGAIN_MS:
+                raise
+            threading.Event().wait(_AGAIN_MS / 1e3)
+        else:
+            return
+
+
 def _release(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _after_fork(*, child: bool) -> None:
+    for home in _forking:
+        if child and home._connection is not None:
+            # SQLite forbids to close it here: it is the parent's.
+            _of_the_parent.append(home._connection)
+            home._connection = None
+        home._lock.release()
+    _forking.clear()
+
+
+def _about_to_fork() -> None:
+    _forking.extend(_homes)
+    for home in _forking:
+        home._lock.acquire()
+
+
+_homes: WeakSet[Home] = WeakSet()
+_forking: list[Home] = []
+_of_the_parent: list[sqlite3.Connection] = []
+if hasattr(os, "register_at_fork"):
+    # A child that is forked in the midst of a transaction would wait for its lock for ever.
+    os.register_at_fork(
+        before=_about_to_fork,
+        after_in_parent=lambda: _after_fork(child=False),
+        after_in_child=lambda: _after_fork(child=True),
+    )

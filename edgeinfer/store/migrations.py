@@ -14,7 +14,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE consents (
             id INTEGER PRIMARY KEY, purpose TEXT NOT NULL, granted INTEGER NOT NULL, version TEXT NOT NULL,
-            at REAL NOT NULL) STRICT""",
+            at REAL NOT NULL, digest TEXT NOT NULL) STRICT""",
         """CREATE TABLE egress (
             id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, destination TEXT NOT NULL, purpose TEXT NOT NULL,
             why TEXT NOT NULL, bytes INTEGER NOT NULL, policy TEXT NOT NULL, bundle TEXT NOT NULL,
