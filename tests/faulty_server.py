@@ -33,6 +33,7 @@ class FaultyServer:
     Attributes:
         url: Its address.
         requests: What was asked.
+        received: Every byte that came, of all connections.
         ended: Set when the test is over, so that what hangs ends.
     """
 
@@ -44,6 +45,7 @@ class FaultyServer:
         scheme = "http" if tls is None else "https"
         self.url = f"{scheme}://127.0.0.1:{self._listening.getsockname()[1]}"
         self.requests: list[Request] = []
+        self.received = bytearray()
         self.ended = threading.Event()
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
@@ -83,6 +85,7 @@ class FaultyServer:
         data = b""
         while b"\r\n\r\n" not in data:
             more = connection.recv(65536)
+            self.received += more
             if not more:
                 return None
             data += more
@@ -90,7 +93,9 @@ class FaultyServer:
         first, *lines = head.decode("latin-1").split("\r\n")
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
         while len(body) < int(headers.get("content-length", "0")):
-            body += connection.recv(65536)
+            more = connection.recv(65536)
+            self.received += more
+            body += more
         method, path, _ = first.split()
         return Request(method, self.url + path, headers, body)
 

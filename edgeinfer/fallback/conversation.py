@@ -23,7 +23,7 @@ from edgeinfer.errors import (
     PolicyError,
     StoreError,
 )
-from edgeinfer.fallback.answer_cache import Kept
+from edgeinfer.fallback.answer_cache import Kept, Origin
 from edgeinfer.fallback.deciding import Local, Route, Signals, decide, may_answer_at_once, needs_more, stays
 from edgeinfer.fallback.policy import Policy
 from edgeinfer.fallback.sides import Item
@@ -174,12 +174,14 @@ class Conversation:
         cache = self._services.cache(self._policy)
         if cache is None or self._lost_cache:
             return complete
-        origins: tuple[Literal["device", "cloud"], ...] = ("device", "cloud")
-        if self._policy.mode == "only_on_device":
-            origins = ("device",)
         with suppress(StoreError):
-            return replace(complete, cached=cache.get(cache.key(prepared[0]), origins) is not None)
+            return replace(complete, cached=cache.get(cache.key(prepared[0]), self._origins()) is not None)
         return complete
+
+    def _origins(self) -> tuple[Origin, ...]:
+        """Return whose earlier answers would do: the device's own only where it fails now."""
+        own: tuple[Origin, ...] = () if self._local_error is None else ("device",)
+        return own if self._policy.mode == "only_on_device" else ("cloud", *own)
 
     def _ask_here(self, prepared: Prepared) -> Steps[None]:
         start = time.perf_counter()
@@ -228,8 +230,7 @@ class Conversation:
         assert cache is not None, "an answer was found in it"
         found = None
         with suppress(StoreError):
-            only = self._policy.mode == "only_on_device"
-            found = cache.get(cache.key(prepared[0]), ("device",) if only else ("device", "cloud"))
+            found = cache.get(cache.key(prepared[0]), self._origins())
         if found is None:  # it was erased meanwhile
             self._lost_cache = True
             return None

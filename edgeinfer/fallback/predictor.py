@@ -123,7 +123,7 @@ class Predictor:
         )
         # Swapped in one assignment, so that a call sees one policy and what belongs to it.
         self._now = (self._own_policy, self._services)
-        self._draining, self._drain_at = threading.Lock(), 0.0
+        self._draining, self._drain_at = threading.Lock(), clock.monotonic() + _DRAIN_S
 
     @property
     def policy(self) -> Policy:
