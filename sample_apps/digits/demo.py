@@ -35,7 +35,9 @@ def main() -> None:
     )
     console.print(f"\n[bold]2. The held-out digits, by both engines[/], from {BUNDLE}")
     console.print(_table())
-    console.print(f"\n[bold]3. One answer[/], for {PICTURE}")
+    console.print("\n[bold]3. Unsure answers handed on to the cloud model[/], on the validation digits")
+    console.print(_cascade())
+    console.print(f"\n[bold]4. One answer[/], for {PICTURE}")
     _draw_seven(PICTURE)
     _show(console, PICTURE)
     _what_next(console)
@@ -69,6 +71,32 @@ def _table() -> Table:
             f"{right / len(answers):.1%} ({stated.low * 100:.1f}-{stated.high * 100:.1f})",
             f"{statistics.median(answer.timings.run_ms for answer in answers) * 1e3:.0f} us",
             f"{variant.agreement.value:.1%}",
+        )
+    return table
+
+
+def _cascade() -> Table:
+    """Return what handing unsure answers on would cost and gain, as the bundle states it; * is what it recommends."""
+    with ei.open_bundle(BUNDLE) as bundle:
+        cascade = bundle.manifest.cascade
+    assert cascade is not None, "the converter measures it"
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("less confident than", "handed on", "right (95% CI)"):
+        table.add_column(title, justify="right", no_wrap=True)
+    rows = [("nothing", 0.0, cascade.student_accuracy)]
+    rows += [
+        (
+            f"{point.threshold:g}{' *' if point.threshold == cascade.recommended else ''}",
+            point.escalation.value,
+            point.accuracy,
+        )
+        for point in cascade.points
+        if point.threshold in (0.5, 0.8, cascade.recommended)
+    ]
+    rows.append(("everything", 1.0, cascade.teacher_accuracy))
+    for name, sent, right in rows:
+        table.add_row(
+            name, f"{sent:.1%}", f"{right.value:.1%} ({right.low * 100:.1f}-{right.high * 100:.1f})"
         )
     return table
 

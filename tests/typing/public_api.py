@@ -64,3 +64,27 @@ for heard in ei.listen(model, [np.zeros(800, np.int16)], rate=8000, hop_s=0.5, s
     assert_type(heard.label, str)
 for frame in ei.LatestFrames([np.zeros((8, 8), np.uint8)]):
     assert_type(model.predict(frame).label, str | None)
+
+# Device and cloud.
+home = ei.Home(Path("home"))
+consents = ei.Consents(home)
+assert_type(consents.allows("cloud_inference"), bool)
+predictor = ei.Predictor(
+    model,
+    ei.Endpoint("https://cloud.example", headers=lambda: {"authorization": "Bearer"}),
+    policy=ei.Policy(mode="prefer_on_device", cache=ei.CacheLimits(), queue=ei.QueueLimits()),
+    home=home,
+    key=bytes(32),
+    on_decision=lambda decided: print(decided.route.reason),
+    on_deferred=lambda later: print(later.prediction.label),
+)
+assert_type(predictor.predict("seven.png", deadline_ms=100, mode="only_on_device"), ei.Prediction)
+assert_type(predictor.predict("seven.png").attempts, tuple[ei.Attempt, ...])
+assert_type(predictor.drain(), int)
+assert_type(predictor.policy, ei.Policy)
+predictor.tighten(ei.RemotePolicy(mode="only_on_device"))
+assert_type(ei.load_policy("policy.toml"), ei.Policy)
+
+
+async def elsewhere() -> None:
+    assert_type(await predictor.apredict("seven.png"), ei.Prediction)
