@@ -74,6 +74,7 @@ def sample_detector(blobs: BlobSet, *, ssd: bool = False) -> Manifest:
         drift=None,
         confusion=None,
         cascade=None,
+        cloud=None,
     )
 
 

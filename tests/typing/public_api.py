@@ -75,8 +75,8 @@ predictor = ei.Predictor(
     policy=ei.Policy(mode="prefer_on_device", cache=ei.CacheLimits(), queue=ei.QueueLimits()),
     home=home,
     key=bytes(32),
-    on_decision=lambda decided: print(decided.route.reason),
-    on_deferred=lambda later: print(later.prediction.label),
+    on_decision=lambda decided: decided.route.reason.upper(),
+    on_deferred=lambda later: later.prediction.label,
 )
 assert_type(predictor.predict("seven.png", deadline_ms=100, mode="only_on_device"), ei.Prediction)
 assert_type(predictor.predict("seven.png").attempts, tuple[ei.Attempt, ...])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +17,7 @@ from edgeinfer.errors import StoreError
 from edgeinfer.fallback import CacheLimits
 from edgeinfer.fallback.answer_cache import AnswerCache, Kept
 from edgeinfer.fallback.packing import pack, unpack
+from edgeinfer.privacy import Consents
 from edgeinfer.store import Home
 from edgeinfer.testing import FakeClock
 
@@ -27,6 +29,7 @@ ITEM = {"image": np.arange(6, dtype=np.float32).reshape(1, 2, 3), "more": np.arr
 @pytest.fixture
 def home(tmp_path):
     with Home(tmp_path / "home", clock=FakeClock(10_000.0)) as made:
+        Consents(made).give("cloud_inference", "1")
         yield made
 
 
@@ -105,7 +108,7 @@ def test_how_an_array_lies_in_memory_makes_no_difference(home):
 
 def test_an_answer_comes_back_as_it_was(home):
     cache = cache_of(home)
-    cache.put(cache.key(ITEM), answer(0.25))
+    cache.put(cache.key(ITEM), answer(0.25), "1")
     with Home(home.folder, clock=home.clock) as other:
         found = cache_of(other).get(cache.key(ITEM), BOTH)
     assert (found.origin, found.variant, found.engine) == ("cloud", "variant", "engine 1.0")
@@ -117,7 +120,7 @@ def test_an_answer_comes_back_as_it_was(home):
 def test_no_input_is_kept(home):
     mark = b"<a picture of the user's kitchen>"
     cache = cache_of(home)
-    cache.put(cache.key({"x": np.frombuffer(mark, np.uint8)}), answer())
+    cache.put(cache.key({"x": np.frombuffer(mark, np.uint8)}), answer(), "1")
     assert not any(mark in path.read_bytes() for path in Path(home.folder).iterdir())
 
 
@@ -139,7 +142,7 @@ def test_no_input_is_kept(home):
 )
 def test_outputs_of_every_type_come_back_bit_by_bit(home, value):
     cache = cache_of(home)
-    cache.put("key", Kept({"y": value, "z": np.zeros(1, np.int32)}, "device", "v", "e"))
+    cache.put("key", Kept({"y": value, "z": np.zeros(1, np.int32)}, "device", "v", "e"), "1")
     found = cache.get("key", BOTH).outputs
     assert list(found) == ["y", "z"]
     assert (found["y"].shape, found["y"].dtype.kind) == (value.shape, value.dtype.kind)
@@ -149,24 +152,43 @@ def test_outputs_of_every_type_come_back_bit_by_bit(home, value):
 
 
 @pytest.mark.parametrize(
-    ("later", "found"), [(0.0, True), (59.9, True), (60.0, True), (60.1, False), (-0.1, False), (-1e6, False)]
+    ("later", "found"),
+    [
+        (0.0, True),
+        (99.9, True),
+        (100.0, True),
+        (100.1, False),
+        (-0.1, True),  # clocks of two processes are read a moment apart
+        (-60.0, True),
+        (-60.1, False),
+        (-1e6, False),
+    ],
 )
 def test_an_answer_is_used_for_its_time_and_never_from_the_future(home, later, found):
-    cache = cache_of(home, CacheLimits(ttl_s=60.0))
-    cache.put("key", answer())
+    cache = cache_of(home, CacheLimits(ttl_s=100.0))
+    cache.put("key", answer(), "1")
     home.clock.set_utc(10_000.0 + later)
     assert (cache.get("key", BOTH) is not None) is found
 
 
 def test_what_is_too_old_or_from_the_future_goes_with_the_next_answer(home):
     cache = cache_of(home, CacheLimits(ttl_s=60.0))
-    for key, at in (("old", 9_000.0), ("fine", 10_000.0), ("future", 11_000.0)):
+    for key, at in {
+        "old": 9_000.0,
+        "just too old": 9_969.9,
+        "a just not": 9_970.0,
+        "b fine": 10_000.0,
+        "c a moment ahead": 10_090.0,
+        "ahead": 10_090.1,
+        "future": 11_000.0,
+    }.items():
         home.clock.set_utc(at)
         with home.transaction() as connection:  # as another process with other limits may leave it
             connection.execute("INSERT INTO answers VALUES (?, 'device', ?, 1, x'00')", (f"{key}:device", at))
     home.clock.set_utc(10_030.0)
-    cache.put("new", answer(origin="device"))
-    assert home.rows("SELECT key FROM answers ORDER BY key") == [("fine:device",), ("new:device",)]
+    cache.put("new", answer(origin="device"), "1")
+    left = [key for (key,) in home.rows("SELECT key FROM answers ORDER BY key")]
+    assert left == ["a just not:device", "b fine:device", "c a moment ahead:device", "new:device"]
 
 
 class Overtaken(FakeClock):
@@ -187,16 +209,16 @@ class Overtaken(FakeClock):
 def test_an_answer_that_another_keeps_in_the_same_moment_stays(home):
     clock = Overtaken(home.clock.utc())
     with Home(home.folder, clock=FakeClock(home.clock.utc() + 0.001)) as quicker:
-        clock.meanwhile = lambda: cache_of(quicker).put("quick", answer())
+        clock.meanwhile = lambda: cache_of(quicker).put("quick", answer(), "1")
         with Home(home.folder, clock=clock) as slower:
-            cache_of(slower).put("slow", answer())
+            cache_of(slower).put("slow", answer(), "1")
         assert (cache_of(quicker).get("quick", BOTH) is not None) is clock.done
         assert cache_of(quicker).get("slow", BOTH) is not None
 
 
 def length_of(home: Home) -> int:
     """What one answer takes."""
-    cache_of(home).put("measure", answer())
+    cache_of(home).put("measure", answer(), "1")
     (length,) = home.rows("SELECT LENGTH(data) FROM answers")[0]
     with home.transaction() as connection:
         connection.execute("DELETE FROM answers")
@@ -209,7 +231,7 @@ def length_of(home: Home) -> int:
 def test_the_oldest_go_where_there_is_no_room(home, room, left):
     cache = cache_of(home, CacheLimits(max_bytes=int(length_of(home) * room)))
     for key in "abcd":
-        cache.put(key, answer())
+        cache.put(key, answer(), "1")
         home.clock.advance(1)
     assert [key for key in "abcd" if cache.get(key, BOTH)] == left
     (total,) = home.rows("SELECT SUM(LENGTH(data)) FROM answers")[0]
@@ -219,23 +241,23 @@ def test_the_oldest_go_where_there_is_no_room(home, room, left):
 def test_the_bound_is_that_of_all_bundles_together(home):
     limits = CacheLimits(max_bytes=length_of(home) * 2)
     for at, bundle in enumerate(["one", "two", "three"]):
-        cache_of(home, limits, bundle).put(str(at), answer())
+        cache_of(home, limits, bundle).put(str(at), answer(), "1")
         home.clock.advance(1)
     assert home.rows("SELECT key FROM answers ORDER BY key") == [("1:cloud",), ("2:cloud",)]
 
 
 def test_an_answer_that_is_larger_than_the_bound_is_not_kept_and_drives_nothing_out(home):
     cache = cache_of(home, CacheLimits(max_bytes=length_of(home)))
-    cache.put("small", answer())
-    cache.put("large", answer(size=1000))
+    cache.put("small", answer(), "1")
+    cache.put("large", answer(size=1000), "1")
     assert (value_of(cache.get("small", BOTH)), cache.get("large", BOTH)) == (0.5, None)
 
 
 def test_a_later_answer_takes_the_place_of_an_earlier_one(home):
     cache = cache_of(home, CacheLimits(ttl_s=60.0))
-    cache.put("key", answer(0.25))
+    cache.put("key", answer(0.25), "1")
     home.clock.advance(50)
-    cache.put("key", answer(0.75))
+    cache.put("key", answer(0.75), "1")
     home.clock.advance(50)
     assert value_of(cache.get("key", BOTH)) == 0.75
     assert home.rows("SELECT COUNT(*) FROM answers") == [(1,)]
@@ -258,13 +280,19 @@ def test_a_later_answer_takes_the_place_of_an_earlier_one(home):
 def test_a_call_gets_answers_of_what_it_may_ask_alone(home, kept, asked, value):
     cache = cache_of(home)
     for each in kept:
-        cache.put("key", answer({"device": 1.0, "cloud": 2.0}[each], each))
+        cache.put("key", answer({"device": 1.0, "cloud": 2.0}[each], each), "1")
     assert value_of(cache.get("key", asked)) == value
 
 
 def packed(listed: object, about: object, rest: bytes = bytes(8)) -> bytes:
+    """What is packed, without the digest before it."""
     head = json.dumps({"about": about, "tensors": listed}).encode()
     return len(head).to_bytes(4, "little") + head + rest
+
+
+def signed(data: bytes) -> bytes:
+    """Bytes behind their digest, as a release that packs otherwise may leave them."""
+    return hashlib.sha256(data).digest() + data
 
 
 ROW, TOLD = ["y", "FP32", [1, 2], 8], {"variant": "v", "engine": "e"}
@@ -305,16 +333,26 @@ def found_with(home: Home, data: bytes) -> Kept | None:
         return None
 
 
+def test_an_answer_is_packed_as_these_tests_do_it(home):
+    assert signed(packed([ROW], TOLD)) == pack([Tensor("y", "FP32", np.zeros((1, 2), np.float32))], TOLD)
+    cache_of(home).put("key", answer(), "1")
+    assert value_of(found_with(home, signed(packed([ROW], TOLD)))) == 0.0
+    # The digest is looked at first.
+    assert found_with(home, packed([ROW], TOLD)) is None
+    assert found_with(home, bytes(32) + packed([ROW], TOLD)) is None
+
+
+@pytest.mark.parametrize("as_kept", [bytes, signed])
 @pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
-def test_a_row_that_is_damaged_is_no_answer_and_is_replaced(home, data):
-    cache_of(home).put("key", answer())
-    assert found_with(home, data) is None
-    cache_of(home).put("key", answer(0.75))
+def test_a_row_that_is_damaged_is_no_answer_and_is_replaced(home, data, as_kept):
+    cache_of(home).put("key", answer(), "1")
+    assert found_with(home, as_kept(data)) is None
+    cache_of(home).put("key", answer(0.75), "1")
     assert value_of(cache_of(home).get("key", BOTH)) == 0.75
 
 
 def test_a_flipped_bit_of_a_row_is_never_another_answer(home):
-    cache_of(home).put("key", answer())
+    cache_of(home).put("key", answer(), "1")
     ((data,),) = home.rows("SELECT data FROM answers")
     others = []
     for at in range(len(data) * 8):
@@ -335,3 +373,52 @@ def test_packing_holds_tensors_and_what_is_to_be_known_of_them():
         ("x", "BYTES", [b"a file", b""]),
         ("y", "BF16", [[1.5, -2.0]]),
     ]
+
+
+def test_what_was_packed_and_then_changed_by_a_bit_a_byte_or_its_end_is_a_store_error():
+    data = pack([Tensor("y", "FP32", np.ones((1, 2), np.float32))], TOLD)
+    assert data[:32] == hashlib.sha256(data[32:]).digest()
+    changes = [data[:length] for length in range(len(data))] + [data + b"\0", b"\0" + data]
+    for at in range(len(data) * 8):
+        flipped = bytearray(data)
+        flipped[at // 8] ^= 1 << at % 8
+        changes.append(bytes(flipped))
+    for each in changes:
+        with pytest.raises(StoreError, match="damaged"):
+            unpack(each)
+
+
+@pytest.mark.parametrize(
+    ("said", "version", "kept"),
+    [
+        ([], "1", False),
+        ([("give", "cloud_inference", "1")], "1", True),
+        ([("give", "cloud_inference", "1")], "2", False),
+        ([("give", "cloud_inference", "1"), ("give", "cloud_inference", "2")], "1", False),
+        ([("give", "cloud_inference", "1"), ("give", "cloud_inference", "2")], "2", True),
+        ([("give", "deferred_inference", "1")], "1", False),
+        ([("give", "cloud_inference", "1"), ("withdraw", "cloud_inference")], "1", False),
+        ([("give", "cloud_inference", "1"), ("withdraw", "cloud_inference")], "", False),
+        ([("give", "cloud_inference", "1"), ("withdraw", "deferred_inference")], "1", True),
+    ],
+)
+def test_an_answer_of_the_cloud_is_kept_while_the_user_agrees_and_one_of_the_device_always(
+    tmp_path, said, version, kept
+):
+    with Home(tmp_path / "another", clock=FakeClock()) as home:
+        for how, *values in said:
+            getattr(Consents(home), how)(*values)
+        for origin in BOTH:
+            cache_of(home).put("key", answer(origin=origin), version)
+        assert [each for each in BOTH if cache_of(home).get("key", (each,))] == ["device", "cloud"][
+            : 1 + kept
+        ]
+
+
+def test_where_the_record_of_consents_was_changed_only_answers_of_the_device_are_kept(home):
+    with home.transaction() as connection:
+        connection.execute("UPDATE consents SET at = at + 1")
+    with pytest.raises(StoreError, match="was changed"):
+        cache_of(home).put("key", answer(), "1")
+    cache_of(home).put("key", answer(origin="device"), "1")
+    assert home.rows("SELECT origin FROM answers") == [("device",)]
