@@ -34,7 +34,7 @@ from edgeinfer.errors import (
 )
 from edgeinfer.frozen import frozen
 from edgeinfer.host.clock import Clock, SystemClock
-from edgeinfer.net.exchange import Request, Transport
+from edgeinfer.net.exchange import Request, Response, Transport
 from edgeinfer.net.http import HttpTransport
 from edgeinfer.net.retries import retry_after
 from edgeinfer.net.stepping import Performer, Steps, aperformed, performed
@@ -165,8 +165,21 @@ class V2Client:
         """Give back connections."""
         self._transport.close()
 
-    def steps(self, inputs: Sequence[Tensor], outputs: Sequence[str], call: Call) -> Steps[Answered]:
-        """Yield the steps of an inference, for whoever performs them; raises as `infer` does."""
+    def steps(
+        self,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[str],
+        call: Call,
+        accept: Callable[[dict[str, Tensor]], object] | None = None,
+    ) -> Steps[Answered]:
+        """Yield the steps of an inference, for whoever performs them; raises as `infer` does.
+
+        Args:
+            inputs: As for `infer`.
+            outputs: Likewise.
+            call: What it is part of.
+            accept: Is given the answer's tensors; the `CloudAnswerError` that it raises speaks against the server.
+        """
         self._asker.begin()
         abilities = yield from self._learned(inputs, call)
         if self._check is not None:
@@ -174,9 +187,16 @@ class V2Client:
         checked = check_inputs(inputs, abilities.model)
         number = str(uuid.uuid4())
         message = encode(number, inputs, outputs, binary=abilities.binary, packed=self.endpoint.gzip)
+
+        def read(answer: Response) -> dict[str, Tensor]:
+            tensors = decode(answer, number, outputs)
+            if accept is not None:
+                accept(tensors)
+            return tensors
+
         question = Question(
             Request("POST", f"{self.url}/infer", message.headers, message.body),
-            lambda answer: decode(answer, number, outputs),
+            read,
             what=f"an inference of model {self.model}",
             why=call.why,
             checked=checked,

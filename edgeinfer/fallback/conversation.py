@@ -212,7 +212,7 @@ class Conversation:
         outputs: dict[str, Array] = {}
         try:
             tensors = yield Do(partial(side.tensors, item))
-            answered = yield from client.steps(tensors, side.wanted, call)
+            answered = yield from client.steps(tensors, side.wanted, call, side.outputs)
             outputs, outcome = side.outputs(answered.tensors), "answered"
         except _CLOUD_FAILURES as error:
             self._cloud_error, outcome = error, _brief(error)

@@ -96,7 +96,7 @@ def _asked(services: Services, policy: Policy, case: Waiting, until: float) -> S
     assert side is not None, "likewise"
     begun = services.clock.monotonic()
     call = Call(min(until, begun + CLAIM_S / 2), services.journal(policy, "deferred_inference"), "deferred")
-    answered = yield from client.steps(case.tensors, side.wanted, call)
+    answered = yield from client.steps(case.tensors, side.wanted, call, side.outputs)
     outputs = side.outputs(answered.tensors)
     ms = (services.clock.monotonic() - begun) * 1e3
     top, detections = services.interpreted(Kept(outputs, "cloud", client.model, answered.server), ({}, None))

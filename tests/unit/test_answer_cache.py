@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import combinations
@@ -12,11 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer.cloud import Tensor
 from edgeinfer.errors import StoreError
 from edgeinfer.fallback import CacheLimits
 from edgeinfer.fallback.answer_cache import AnswerCache, Kept
-from edgeinfer.fallback.packing import pack, unpack
 from edgeinfer.privacy import Consents
 from edgeinfer.store import Home
 from edgeinfer.testing import FakeClock
@@ -282,110 +278,6 @@ def test_a_call_gets_answers_of_what_it_may_ask_alone(home, kept, asked, value):
     for each in kept:
         cache.put("key", answer({"device": 1.0, "cloud": 2.0}[each], each), "1")
     assert value_of(cache.get("key", asked)) == value
-
-
-def packed(listed: object, about: object, rest: bytes = bytes(8)) -> bytes:
-    """What is packed, without the digest before it."""
-    head = json.dumps({"about": about, "tensors": listed}).encode()
-    return len(head).to_bytes(4, "little") + head + rest
-
-
-def signed(data: bytes) -> bytes:
-    """Bytes behind their digest, as a release that packs otherwise may leave them."""
-    return hashlib.sha256(data).digest() + data
-
-
-ROW, TOLD = ["y", "FP32", [1, 2], 8], {"variant": "v", "engine": "e"}
-
-
-DAMAGED = {
-    "nothing": b"",
-    "noise": b"\xff" * 64,
-    "an empty head": b"\x02\0\0\0{}",
-    "a list": b"\x02\0\0\0[]",
-    "null": b"\x04\0\0\0null",
-    "a deep list": b"\xa0\x86\x01\0" + b"[" * 100_000,
-    "a byte too few": packed([ROW], TOLD, bytes(7)),
-    "another shape": packed([["y", "FP32", [1, 3], 8]], TOLD),
-    "another type": packed([["y", "FP31", [1, 2], 8]], TOLD),
-    "negative lengths": packed([["y", "FP32", [-1, -2], 8]], TOLD),
-    "a length that is text": packed([["y", "FP32", ["a"], 8]], TOLD),
-    "no shape": packed([["y", "FP32", None, 8]], TOLD),
-    "no size": packed([["y", "FP32", [1, 2], None]], TOLD),
-    "a field too few": packed([["y", "FP32", [1, 2]]], TOLD),
-    "bytes cut off": packed([["y", "BYTES", [1], 8]], TOLD, b"\xff" * 8),
-    "tensors by name": packed({"y": 1}, TOLD),
-    "a name that is a list": packed([[["y"], "FP32", [1, 2], 8]], TOLD),
-    "nothing about it": packed([ROW], {}),
-    "half about it": packed([ROW], {"variant": "v"}),
-    "null about it": packed([ROW], None),
-    "a list about it": packed([ROW], []),
-}
-
-
-def found_with(home: Home, data: bytes) -> Kept | None:
-    """What a cache finds where its one row holds other bytes; a StoreError counts as nothing."""
-    with home.transaction() as connection:
-        connection.execute("UPDATE answers SET data = ?", (data,))
-    try:
-        return cache_of(home).get("key", BOTH)
-    except StoreError:
-        return None
-
-
-def test_an_answer_is_packed_as_these_tests_do_it(home):
-    assert signed(packed([ROW], TOLD)) == pack([Tensor("y", "FP32", np.zeros((1, 2), np.float32))], TOLD)
-    cache_of(home).put("key", answer(), "1")
-    assert value_of(found_with(home, signed(packed([ROW], TOLD)))) == 0.0
-    # The digest is looked at first.
-    assert found_with(home, packed([ROW], TOLD)) is None
-    assert found_with(home, bytes(32) + packed([ROW], TOLD)) is None
-
-
-@pytest.mark.parametrize("as_kept", [bytes, signed])
-@pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
-def test_a_row_that_is_damaged_is_no_answer_and_is_replaced(home, data, as_kept):
-    cache_of(home).put("key", answer(), "1")
-    assert found_with(home, as_kept(data)) is None
-    cache_of(home).put("key", answer(0.75), "1")
-    assert value_of(cache_of(home).get("key", BOTH)) == 0.75
-
-
-def test_a_flipped_bit_of_a_row_is_never_another_answer(home):
-    cache_of(home).put("key", answer(), "1")
-    ((data,),) = home.rows("SELECT data FROM answers")
-    others = []
-    for at in range(len(data) * 8):
-        damaged = bytearray(data)
-        damaged[at // 8] ^= 1 << at % 8
-        if found_with(home, bytes(damaged)) is not None:
-            others.append(at)
-    assert others == []
-
-
-def test_packing_holds_tensors_and_what_is_to_be_known_of_them():
-    texts = np.empty(2, object)
-    texts[:] = [b"a file", b""]
-    tensors = [Tensor("x", "BYTES", texts), Tensor("y", "BF16", np.array([[1.5, -2.0]], np.float32))]
-    found, about = unpack(pack(tensors, {"label": None, "n": [1, "ä"]}))
-    assert about == {"label": None, "n": [1, "ä"]}
-    assert [(each.name, each.datatype, each.value.tolist()) for each in found] == [
-        ("x", "BYTES", [b"a file", b""]),
-        ("y", "BF16", [[1.5, -2.0]]),
-    ]
-
-
-def test_what_was_packed_and_then_changed_by_a_bit_a_byte_or_its_end_is_a_store_error():
-    data = pack([Tensor("y", "FP32", np.ones((1, 2), np.float32))], TOLD)
-    assert data[:32] == hashlib.sha256(data[32:]).digest()
-    changes = [data[:length] for length in range(len(data))] + [data + b"\0", b"\0" + data]
-    for at in range(len(data) * 8):
-        flipped = bytearray(data)
-        flipped[at // 8] ^= 1 << at % 8
-        changes.append(bytes(flipped))
-    for each in changes:
-        with pytest.raises(StoreError, match="damaged"):
-            unpack(each)
 
 
 @pytest.mark.parametrize(

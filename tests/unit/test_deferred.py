@@ -1,71 +1,33 @@
-"""Cases that wait for the cloud: sealed, bounded, each given to one at a time, erased when they are too old."""
+"""Cases that wait for the cloud: sealed, bounded, with consent alone, erased when they are too old."""
 
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
-import threading
 from collections.abc import Callable
-from contextlib import suppress
 
 import numpy as np
 import pytest
+from waiting_cases import KEY, agree, case, claimed, counted, put, queue_of, taken, value_of
 
 from edgeinfer.cloud import Tensor
-from edgeinfer.errors import StoreError
+from edgeinfer.errors import PolicyError, StoreError
 from edgeinfer.fallback import QueueLimits
-from edgeinfer.fallback.deferred import DeferredQueue, Waiting
-from edgeinfer.privacy import Sealer
+from edgeinfer.fallback.deferred import CLAIM_S
+from edgeinfer.privacy import PURPOSES, Consents
 from edgeinfer.store import Home
 from edgeinfer.testing import FakeClock
 
-KEY, OTHER_KEY = bytes(range(32)), bytes(32)
+OTHER_KEY = bytes(32)
 MARK = b"<a picture of the user's kitchen>"
 HOUR, DAY = 3600.0, 86_400.0
+NOW, DEFERRED = PURPOSES
 
 
 @pytest.fixture
 def home(tmp_path):
     with Home(tmp_path / "home", clock=FakeClock()) as made:
+        agree(made)
         yield made
-
-
-def queue_of(
-    home: Home, limits: QueueLimits | None = None, bundle: str = "bundle", key: bytes = KEY
-) -> DeferredQueue:
-    return DeferredQueue(home, limits or QueueLimits(), bundle, Sealer(key))
-
-
-def case(value: float = 0.0) -> list[Tensor]:
-    return [Tensor("x", "FP32", np.full((1, 4), value, np.float32))]
-
-
-def put(queue: DeferredQueue, *values: float) -> list[str]:
-    """Let cases wait, a second apart."""
-    numbers = []
-    for value in values:
-        number = queue.put(case(value), {"label": None})
-        assert number is not None
-        numbers.append(number)
-        queue._home.clock.advance(1)
-    return numbers
-
-
-def value_of(waiting: Waiting | None) -> float | None:
-    return None if waiting is None else float(waiting.tensors[0].value[0, 0])
-
-
-def claimed(queue: DeferredQueue) -> list[float]:
-    """The cases that can be had now."""
-    found = []
-    while (waiting := queue.claim()) is not None:
-        found.append(value_of(waiting))
-    return found
-
-
-def counted(home: Home) -> dict[str, int]:
-    return dict(home.rows("SELECT name, count FROM counters"))
 
 
 def test_a_case_comes_back_as_it_was(home):
@@ -73,7 +35,7 @@ def test_a_case_comes_back_as_it_was(home):
     file[0] = b"\x89PNG"
     tensors = [Tensor("x", "FP16", np.array([[0.5, 2.0]], np.float16)), Tensor("file", "BYTES", file)]
     begun = home.clock.utc()
-    number = queue_of(home).put(tensors, {"label": "ä", "size": [1, 2]})
+    number = queue_of(home).put(tensors, {"label": "ä", "size": [1, 2]}, "1")
     home.clock.advance(HOUR)
     with Home(home.folder, clock=home.clock) as other:
         waiting = queue_of(other).claim()
@@ -88,41 +50,23 @@ def test_the_oldest_is_had_first_each_once_and_all_wait_until_they_are_dropped(h
     queue = queue_of(home)
     numbers = put(queue, 1, 2, 3)
     assert (len(queue), len(set(numbers))) == (3, 3)
-    assert claimed(queue) == [1, 2, 3]
+    cases = taken(queue)
+    assert [(each.id, value_of(each)) for each in cases] == list(zip(numbers, [1, 2, 3], strict=True))
     assert len(queue) == 3
-    for at, number in enumerate(numbers):
-        queue.drop(number, "deferred.answered")
+    for at, each in enumerate(cases):
+        queue.drop(each, "deferred.answered")
         assert (len(queue), home.counted("deferred.answered")) == (2 - at, at + 1)
     assert home.rows("SELECT * FROM deferred") == []
 
 
 def test_a_case_that_is_given_back_is_had_again_in_its_turn(home):
     queue = queue_of(home)
-    numbers = put(queue, 1, 2, 3)
-    assert [value_of(queue.claim()) for _ in range(2)] == [1, 2]
-    queue.release(numbers[0])
+    put(queue, 1, 2, 3)
+    cases = [queue.claim() for _ in range(2)]
+    assert [value_of(each) for each in cases] == [1, 2]
+    queue.release(cases[0])
     assert claimed(queue) == [1, 3]
     assert counted(home) == {}
-
-
-@pytest.mark.parametrize(
-    ("later", "there"), [(0.0, False), (1.0, False), (60.0, False), (HOUR, True), (DAY, True), (-HOUR, True)]
-)
-def test_a_case_whose_process_ended_comes_back_after_a_while(home, later, there):
-    queue = queue_of(home)
-    put(queue, 1)
-    assert value_of(queue.claim()) == 1
-    home.clock.advance(later)
-    with Home(home.folder, clock=home.clock) as other:
-        assert claimed(queue_of(other)) == [1] * there
-
-
-def test_a_case_that_came_back_is_again_for_one_alone(home):
-    queue = queue_of(home)
-    put(queue, 1)
-    assert claimed(queue) == [1]
-    home.clock.advance(HOUR)
-    assert claimed(queue) == [1]
 
 
 def test_cases_of_another_bundle_or_key_are_left_to_it(home):
@@ -138,7 +82,7 @@ def test_nothing_of_a_case_can_be_read_from_the_files(home):
     queue = queue_of(home)
     tensors = [Tensor("a-secret-name", "UINT8", np.frombuffer(MARK, np.uint8).reshape(1, -1))]
     for _ in range(20):
-        queue.put(tensors, {"label": "a-secret-label"})
+        queue.put(tensors, {"label": "a-secret-label"}, "1")
     waiting = queue.claim()
     assert waiting.tensors[0].value.tobytes() == MARK
     assert {path.name for path in home.folder.iterdir()} >= {"home.db", "home.db-wal"}
@@ -150,7 +94,7 @@ def test_nothing_of_a_case_can_be_read_from_the_files(home):
 
 
 def size_of_one(home: Home) -> int:
-    queue_of(home).put(case(), {"label": None})
+    queue_of(home).put(case(), {"label": None}, "1")
     ((size,),) = home.rows("SELECT LENGTH(sealed) FROM deferred")
     with home.transaction() as connection:
         connection.execute("DELETE FROM deferred")
@@ -160,7 +104,7 @@ def size_of_one(home: Home) -> int:
 @pytest.mark.parametrize(("room", "fit"), [(0.9, 0), (1.0, 1), (1.9, 1), (2.0, 2), (3.5, 3)])
 def test_where_there_is_no_room_a_case_does_not_wait_and_is_counted(home, room, fit):
     queue = queue_of(home, QueueLimits(max_bytes=int(size_of_one(home) * room)))
-    taken = [queue.put(case(at), {"label": None}) is not None for at in range(4)]
+    taken = [queue.put(case(at), {"label": None}, "1") is not None for at in range(4)]
     assert taken == [True] * fit + [False] * (4 - fit)
     assert (len(queue), home.counted("deferred.full")) == (fit, 4 - fit)
 
@@ -168,25 +112,25 @@ def test_where_there_is_no_room_a_case_does_not_wait_and_is_counted(home, room, 
 def test_room_is_shared_by_all_and_comes_back_with_what_leaves(home):
     limits = QueueLimits(max_bytes=size_of_one(home))
     one, other = (queue_of(home, limits, bundle) for bundle in ("a", "b"))
-    (number,) = put(one, 1)
-    assert other.put(case(), {"label": None}) is None
-    one.drop(number, "deferred.answered")
-    assert other.put(case(), {"label": None}) is not None
+    put(one, 1)
+    assert other.put(case(), {"label": None}, "1") is None
+    one.drop(one.claim(), "deferred.answered")
+    assert other.put(case(), {"label": None}, "1") is not None
 
 
 @pytest.mark.parametrize(
     ("later", "there"), [(0.0, True), (HOUR - 0.5, True), (HOUR + 0.5, False), (DAY, False)]
 )
-@pytest.mark.parametrize("taken", [False, True])
-def test_a_case_waits_for_its_time_and_is_erased_and_counted_behind_it(home, later, there, taken):
+@pytest.mark.parametrize("had", [False, True])
+def test_a_case_waits_for_its_time_and_is_erased_and_counted_behind_it(home, later, there, had):
     queue = queue_of(home, QueueLimits(ttl_s=HOUR))
-    queue.put(case(1), {"label": None})
-    queue.put(case(2), {"label": None})
-    (first,) = home.rows("SELECT id FROM deferred LIMIT 1")[0]
-    if taken:
-        queue.claim(), queue.claim()
+    queue.put(case(1), {"label": None}, "1")
+    queue.put(case(2), {"label": None}, "1")
+    cases = taken(queue) if had else []
+    assert len(cases) == (2 if had else 0)
     home.clock.advance(later)
-    queue.release(first)
+    for each in cases[:1]:
+        queue.release(each)
     assert (queue.claim() is not None) is there
     assert (len(queue), home.counted("deferred.expired")) == ((2, 0) if there else (0, 2))
 
@@ -194,16 +138,33 @@ def test_a_case_waits_for_its_time_and_is_erased_and_counted_behind_it(home, lat
 def test_what_is_too_old_makes_room_also_that_of_a_bundle_that_is_gone(home):
     limits = QueueLimits(max_bytes=size_of_one(home), ttl_s=HOUR)
     put(queue_of(home, limits, "an earlier one", OTHER_KEY), 1)
-    assert queue_of(home, limits).put(case(), {"label": None}) is None
+    assert queue_of(home, limits).put(case(), {"label": None}, "1") is None
     home.clock.advance(HOUR)
-    assert queue_of(home, limits).put(case(), {"label": None}) is not None
+    assert queue_of(home, limits).put(case(), {"label": None}, "1") is not None
     assert home.counted("deferred.expired") == 1
+
+
+@pytest.mark.parametrize(
+    ("ahead", "there"), [(1.0, True), (CLAIM_S, True), (CLAIM_S + 0.1, False), (HOUR, False)]
+)
+@pytest.mark.parametrize("had", [False, True])
+def test_a_case_of_a_clock_that_is_a_moment_ahead_waits_and_one_from_the_future_is_erased(
+    home, ahead, there, had
+):
+    queue, now = queue_of(home), home.clock.utc()
+    home.clock.advance(ahead)
+    queue.put(case(1), {"label": None}, "1")
+    for each in taken(queue) if had else ():
+        queue.release(each)
+    home.clock.set_utc(now)
+    assert claimed(queue) == [1] * there
+    assert (len(queue), counted(home)) == ((1, {}) if there else (0, {"deferred.expired": 1}))
 
 
 def test_a_case_from_the_future_does_not_stay_beyond_its_time(home):
     queue, now = queue_of(home, QueueLimits(ttl_s=HOUR)), home.clock.utc()
     home.clock.set_utc(now + 3650 * DAY)  # the clock was wrong
-    queue.put(case(1), {"label": None})
+    queue.put(case(1), {"label": None}, "1")
     home.clock.set_utc(now)
     queue.claim()
     home.clock.advance(HOUR + 1)
@@ -253,93 +214,42 @@ def test_a_case_that_cannot_be_kept_is_a_store_error(home):
     other = sqlite3.connect(home.folder / "home.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match="locked"):
-        queue_of(home).put(case(), {"label": None})
+        queue_of(home).put(case(), {"label": None}, "1")
     other.close()
     assert len(queue_of(home)) == 0
 
 
-def test_what_is_said_of_a_case_that_left_meanwhile_brings_it_not_back(home):
-    queue = queue_of(home)
-    (number,) = put(queue, 1)
-    queue.claim()
-    with home.transaction() as connection:
-        connection.execute("DELETE FROM deferred")  # the user took the consent back
-    queue.release(number)
-    assert (queue.claim(), len(queue)) == (None, 0)
+@pytest.mark.parametrize(
+    ("said", "missing"),
+    [
+        ([], NOW),
+        ([("give", NOW, "1")], DEFERRED),
+        ([("give", DEFERRED, "1")], NOW),
+        ([("give", NOW, "1"), ("give", DEFERRED, "2")], DEFERRED),
+        ([("give", NOW, "2"), ("give", DEFERRED, "1")], NOW),
+        ([("give", NOW, "1"), ("give", DEFERRED, "1"), ("give", NOW, "2")], NOW),
+        ([("give", NOW, "1"), ("give", DEFERRED, "1"), ("withdraw", NOW)], NOW),
+        ([("give", NOW, "1"), ("give", DEFERRED, "1"), ("withdraw", DEFERRED)], DEFERRED),
+    ],
+)
+def test_no_case_waits_without_both_consents_in_that_version(tmp_path, said, missing):
+    with Home(tmp_path / "another", clock=FakeClock()) as home:
+        for how, *values in said:
+            getattr(Consents(home), how)(*values)
+        for limits in (QueueLimits(), QueueLimits(max_bytes=1)):
+            with pytest.raises(PolicyError, match="took the consent back") as error:
+                queue_of(home, limits).put(case(), {"label": None}, "1")
+            assert error.value.found == missing
+        assert (home.rows("SELECT * FROM deferred"), counted(home)) == ([], {})
+        agree(home)
+        assert queue_of(home).put(case(), {"label": None}, "1") is not None
 
 
-class Overtaken(FakeClock):
-    """A clock behind whose first reading another process is quicker, a moment later."""
-
-    meanwhile: Callable[[], object] | None = None
-
-    def utc(self) -> float:
-        now, meanwhile, self.meanwhile = super().utc(), self.meanwhile, None
-        if meanwhile is not None:
-            with suppress(StoreError):  # it is not, where this one has begun its transaction
-                meanwhile()
-        return now
-
-
-def test_a_case_that_another_takes_in_the_same_moment_is_not_had_twice(home):
+def test_no_case_waits_where_the_record_of_consents_was_changed(home):
     put(queue_of(home), 1)
-    with Home(home.folder, clock=FakeClock(home.clock.utc() + 0.001)) as quicker:
-        clock, taken = Overtaken(home.clock.utc()), []
-        clock.meanwhile = lambda: taken.extend(claimed(queue_of(quicker)))
-        with Home(home.folder, clock=clock) as slower:
-            assert [*claimed(queue_of(slower)), *taken] == [1]
-
-
-def test_threads_never_have_the_same_case(home):
-    put(queue_of(home), *range(40))
-    found = []
-
-    def work(used: Home) -> None:
-        found.extend(claimed(queue_of(used)))
-
-    with Home(home.folder, clock=home.clock) as other:
-        threads = [threading.Thread(target=work, args=(each,)) for each in (home, other) for _ in range(2)]
-        for each in threads:
-            each.start()
-        for each in threads:
-            each.join(30)
-    assert sorted(found) == list(range(40))
-
-
-def test_processes_never_have_the_same_case(tmp_path):
-    text = """
-import sys
-from edgeinfer.errors import StoreError
-from edgeinfer.fallback import QueueLimits
-from edgeinfer.fallback.deferred import DeferredQueue
-from edgeinfer.privacy import Sealer
-from edgeinfer.store import Home
-queue = DeferredQueue(Home(sys.argv[1]), QueueLimits(), "bundle", Sealer(bytes(range(32))))
-print("ready", flush=True)
-sys.stdin.readline()
-while True:
-    try:
-        waiting = queue.claim()
-    except StoreError:  # it was another's turn for too long
-        continue
-    if waiting is None:
-        break
-    print(waiting.id, flush=True)
-"""
-    with Home(tmp_path) as home:
-        numbers = [queue_of(home).put(case(at), {"label": None}) for at in range(60)]
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", text, str(tmp_path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(3)
-    ]
-    assert [each.stdout.readline() for each in workers] == ["ready\n"] * 3
-    for each in workers:
-        each.stdin.write("go\n")
-        each.stdin.flush()
-    said = [each.communicate(timeout=60)[0].split() for each in workers]
-    assert sorted(number for each in said for number in each) == sorted(numbers)
+    with home.transaction() as connection:
+        connection.execute("UPDATE consents SET version = '2' WHERE id = 1")
+    for version in ("1", "2"):
+        with pytest.raises(StoreError, match="was changed"):
+            queue_of(home).put(case(), {"label": None}, version)
+    assert len(queue_of(home)) == 1

@@ -61,3 +61,12 @@ def test_many_threads_share_one_circuit_and_one_budget(tmp_path):
     assert all(each.source == "device" for each in given)
     assert len(rig.transport.requests) - sent <= 16 + 5 + 200 * 0.1 + 1
     assert isinstance(ei.EgressRecord(rig.home).entries()[-1].bytes, int)
+
+
+def test_a_server_whose_answers_have_other_shapes_is_left_alone_after_five(tmp_path):
+    rig = Rig(tmp_path)
+    right = rig.server._model
+    rig.server._model = lambda inputs: {"y": right(inputs)["y"].T}
+    for _ in range(20):
+        assert rig.own.predict(UNSURE).source == "device"
+    assert rig.inferences == 5
