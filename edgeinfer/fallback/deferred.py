@@ -20,7 +20,7 @@ from edgeinfer.fallback.packing import pack, unpack
 from edgeinfer.fallback.policy import QueueLimits
 from edgeinfer.frozen import frozen
 from edgeinfer.privacy import Purpose, Sealer, agreed
-from edgeinfer.store import Home
+from edgeinfer.store import Home, count
 
 # For so long a case is one process's; none may work on it for longer.
 CLAIM_S = 120.0
@@ -87,7 +87,7 @@ class DeferredQueue:
                     (number, self._bundle, now, len(sealed), self._sealer.key_id, sealed),
                 )
             else:
-                _count(connection, "deferred.full", 1)
+                count(connection, "deferred.full", 1)
         return number if fits else None
 
     def claim(self) -> Waiting | None:
@@ -132,7 +132,7 @@ class DeferredQueue:
                 "DELETE FROM deferred WHERE id = ? AND claimed = ?", (number, claim)
             ).rowcount
             if gone:
-                _count(connection, why, 1)
+                count(connection, why, 1)
 
     def __len__(self) -> int:
         """Cases of this bundle and key that wait."""
@@ -147,14 +147,7 @@ class DeferredQueue:
             "DELETE FROM deferred WHERE at NOT BETWEEN ? AND ?", (now - self._limits.ttl_s, now + CLAIM_S)
         ).rowcount
         if gone:
-            _count(connection, "deferred.expired", gone)
+            count(connection, "deferred.expired", gone)
 
     def _about(self, number: str) -> bytes:
         return f"edgeinfer deferred {self._bundle} {number}".encode()
-
-
-def _count(connection: sqlite3.Connection, name: str, more: int) -> None:
-    connection.execute(
-        "INSERT INTO counters VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET count = count + ?2",
-        (name, more),
-    )

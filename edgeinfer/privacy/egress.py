@@ -12,7 +12,7 @@ from __future__ import annotations
 from edgeinfer.errors import PolicyError
 from edgeinfer.frozen import frozen
 from edgeinfer.privacy.consent import Purpose, agreed
-from edgeinfer.store import Home
+from edgeinfer.store import Home, count
 
 _MOST = 100_000
 _DROPPED = "egress.dropped"
@@ -78,10 +78,7 @@ class EgressRecord:
             assert number is not None, "a row was inserted"
             gone = connection.execute("DELETE FROM egress WHERE id <= ?", (number - _MOST,)).rowcount
             if gone:
-                connection.execute(
-                    "INSERT INTO counters VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET count = count + ?2",
-                    (_DROPPED, gone),
-                )
+                count(connection, _DROPPED, gone)
         return number
 
     def end(self, number: int, outcome: str) -> None:

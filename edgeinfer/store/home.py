@@ -4,7 +4,7 @@ Invariants:
 * a transaction is whole or not there, also when the process is killed within it;
 * a durable one survives a loss of power once its block ended; others survive a kill of the process, and may be lost
   with the power;
-* what was deleted is overwritten in the file;
+* what was deleted is overwritten, and after `forget_deleted` no copy is left in the file or its log;
 * several threads and processes may share a home; a child that was forked opens its own connection;
 * a file that is damaged, full, or of a newer release is a `StoreError`: whoever needs it to be allowed something is
   not allowed it.
@@ -91,10 +91,7 @@ class Home:
     def count(self, name: str) -> None:
         """Add one to a counter."""
         with self.transaction() as connection:
-            connection.execute(
-                "INSERT INTO counters VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET count = count + 1",
-                (name,),
-            )
+            count(connection, name)
 
     def counted(self, name: str) -> int:
         """Return a counter's value."""
@@ -161,6 +158,14 @@ class Home:
             ) from error
 
 
+def count(connection: sqlite3.Connection, name: str, more: int = 1) -> None:
+    """Add to a counter, within a transaction."""
+    connection.execute(
+        "INSERT INTO counters VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET count = count + ?2",
+        (name, more),
+    )
+
+
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Set what each connection needs, and bring the tables up to this release."""
     with suppress(PermissionError):  # of another user, or on a disk that is only read
@@ -207,24 +212,31 @@ def _release(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
+class _Forking(threading.local):
+    """The homes that the thread which forks holds still meanwhile."""
+
+    def __init__(self) -> None:
+        self.homes: list[Home] = []
+
+
 def _after_fork(*, child: bool) -> None:
-    for home in _forking:
+    for home in _forking.homes:
         if child and home._connection is not None:
             # SQLite forbids to close it here: it is the parent's.
             _of_the_parent.append(home._connection)
             home._connection = None
         home._lock.release()
-    _forking.clear()
+    _forking.homes.clear()
 
 
 def _about_to_fork() -> None:
-    _forking.extend(_homes)
-    for home in _forking:
+    _forking.homes.extend(_homes)
+    for home in _forking.homes:
         home._lock.acquire()
 
 
 _homes: WeakSet[Home] = WeakSet()
-_forking: list[Home] = []
+_forking = _Forking()
 _of_the_parent: list[sqlite3.Connection] = []
 if hasattr(os, "register_at_fork"):
     # A child that is forked in the midst of a transaction would wait for its lock for ever.
