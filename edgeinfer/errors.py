@@ -23,7 +23,8 @@
     │   └── BadResponseError     what came is no HTTP, or too large
     ├── CloudError               a server answered, and not with what was asked for
     │   ├── CloudRefusedError    it refused the credentials, or none were sent
-    │   ├── CloudRequestError    it took the request for wrong, or does not have the model
+    │   ├── CloudRequestError    it took the request for wrong
+    │   │   └── CloudElsewhereError  it does not have the model, or sends requests elsewhere
     │   ├── CloudFailedError     it failed, or is too busy
     │   ├── CloudAnswerError     its answer is damaged, of other shapes, or not finite
     │   └── CircuitOpenError     it failed too often, and is left alone for a while
@@ -179,6 +180,10 @@ class CloudRefusedError(CloudError):
 
 class CloudRequestError(CloudError):
     """A server took a request for wrong, or does not have the model."""
+
+
+class CloudElsewhereError(CloudRequestError):
+    """A server does not have the model, or sends requests elsewhere: no request would do."""
 
 
 class CloudFailedError(CloudError):

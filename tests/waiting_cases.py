@@ -58,4 +58,5 @@ def claimed(queue: DeferredQueue) -> list[float]:
 
 
 def counted(home: Home) -> dict[str, int]:
-    return dict(home.rows("SELECT name, count FROM counters"))
+    """What was counted of the queue."""
+    return dict(home.rows("SELECT name, count FROM counters WHERE name LIKE 'deferred.%'"))

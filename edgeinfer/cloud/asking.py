@@ -180,7 +180,9 @@ class Asker:
                 raise self._left_alone()
             wait = None
             try:
-                response = yield from self.sent(question.request, call, "retry" if retries else question.why)
+                response = yield from self.sent(
+                    question.request, call, "retry" if retries and question.settles else question.why
+                )
                 verdict = self._read(response, question)
                 if isinstance(verdict, _Value):
                     return verdict.value
@@ -228,7 +230,7 @@ class Asker:
         Raises:
             NetworkError: There was no whole answer.
         """
-        credentials = yield from self._credentials()
+        credentials = yield from self._credentials(call)
         request = replace(request, headers={**credentials, **request.headers})
         journal, number = call.journal, None
         if journal is not None:
@@ -248,12 +250,14 @@ class Asker:
                 with suppress(EdgeInferError):  # that it was sent is on record
                     journal.end(number, outcome)
 
-    def _credentials(self) -> Steps[Mapping[str, str]]:
+    def _credentials(self, call: Call) -> Steps[Mapping[str, str]]:
         headers = self._endpoint.headers
         if headers is None or isinstance(headers, Mapping):
             return headers or {}
         try:
-            given: object = yield Do(headers)
+            given: object = yield Do(headers, call.until)
+        except NetworkTimeoutError:
+            raise
         except Exception as error:  # an app's own code; what it says may hold secrets
             raise CloudRefusedError(
                 f"the endpoint's headers could not be asked for ({type(error).__name__})"

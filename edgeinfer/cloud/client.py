@@ -30,7 +30,9 @@ from edgeinfer.errors import (
     CloudRequestError,
     ConnectionLostError,
     EdgeInferError,
+    InputError,
     NetworkTimeoutError,
+    PolicyError,
 )
 from edgeinfer.frozen import frozen
 from edgeinfer.host.clock import Clock, SystemClock
@@ -41,7 +43,7 @@ from edgeinfer.net.stepping import Performer, Steps, aperformed, performed
 
 # A server need not tell of itself.
 _PERHAPS_WITHOUT = (200, 400, 404, 405, 501)
-_DOUBTFUL_S = 60.0
+_DOUBTFUL_S, _FRESH_S = 60.0, 86_400.0
 
 
 class Known(Protocol):
@@ -105,12 +107,12 @@ class V2Client:
         self.endpoint, self.model = endpoint, endpoint.model or model or "model"
         self.url = model_url(endpoint.url, self.model, endpoint.version)
         self.clock: Clock = clock or SystemClock()
-        self._transport: Transport = transport or HttpTransport(endpoint.certificates)
+        self._transport: Transport = transport or HttpTransport(endpoint.certificates, endpoint.proxy)
         self._performer = Performer(self._transport, self.clock)
         self._asker = Asker(endpoint, self.clock, draw)
         self._known, self._check = known, check
         self._abilities: Abilities | None = None
-        self._learned_at = self.clock.monotonic() - _DOUBTFUL_S
+        self._learned_at = self.clock.monotonic() - _FRESH_S
 
     @property
     def health(self) -> CloudHealth:
@@ -182,9 +184,13 @@ class V2Client:
         """
         self._asker.begin()
         abilities = yield from self._learned(inputs, call)
-        if self._check is not None:
-            self._check(abilities.model)
-        checked = check_inputs(inputs, abilities.model)
+        try:
+            if self._check is not None:
+                self._check(abilities.model)
+            checked = check_inputs(inputs, abilities.model)
+        except (PolicyError, InputError):
+            self._doubt()
+            raise
         number = str(uuid.uuid4())
         message = encode(number, inputs, outputs, binary=abilities.binary, packed=self.endpoint.gzip)
 
@@ -213,6 +219,8 @@ class V2Client:
 
     def _learned(self, inputs: Sequence[Tensor], call: Call) -> Steps[Abilities]:
         """Return what the server can do, found out once."""
+        if self.clock.monotonic() - self._learned_at >= _FRESH_S:
+            self._abilities = None
         found = self._abilities or (self._known.get(self.url) if self._known else None)
         sure = True
         if found is None:

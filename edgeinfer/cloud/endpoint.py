@@ -37,6 +37,7 @@ class Endpoint:
         allow_http: Whether `http:` may be used to another machine: without TLS everybody on the way reads inputs and
             credentials.
         certificates: A file in PEM to trust instead of the system's authorities.
+        proxy: URL of a proxy to go through; those of the environment are not used.
         retry: How often and how soon to ask again.
         circuit: When to leave the server alone.
 
@@ -52,6 +53,7 @@ class Endpoint:
     gzip: bool = False
     allow_http: bool = False
     certificates: str | None = None
+    proxy: str | None = field(default=None, repr=False)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     circuit: CircuitLimits = field(default_factory=CircuitLimits)
 

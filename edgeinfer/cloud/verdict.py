@@ -7,6 +7,7 @@ import json
 from edgeinfer.errors import (
     BadResponseError,
     CloudAnswerError,
+    CloudElsewhereError,
     CloudError,
     CloudFailedError,
     CloudRefusedError,
@@ -84,12 +85,12 @@ def _elsewhere(response: Response, what: str) -> CloudError:
             next_step="check the credentials in the endpoint's headers (they are not shown)",
         )
     if response.status == 404:
-        return CloudRequestError(
+        return CloudElsewhereError(
             f"the cloud does not have {what}",
             found=found + _told(response),
             next_step="check the endpoint's URL, model and version",
         )
-    return CloudRequestError(
+    return CloudElsewhereError(
         f"the cloud sends {what} elsewhere",
         found=found,
         next_step="name the final address in the endpoint's URL; redirects are not followed",

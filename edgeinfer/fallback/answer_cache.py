@@ -26,6 +26,8 @@ from edgeinfer.store import Home
 
 # Clocks of two processes are read a moment apart.
 _AHEAD_S = 60.0
+# Keeping an answer is worth no more of a caller's time.
+_HURRY_MS = 10
 Origin = Literal["device", "cloud"]
 
 
@@ -97,7 +99,7 @@ class AnswerCache:
         data = pack(tensors, {"variant": answer.variant, "engine": answer.engine})
         if len(data) > self._limits.max_bytes:
             return
-        with self._home.transaction() as connection:
+        with self._home.transaction(patience_ms=_HURRY_MS) as connection:
             now = self._home.clock.utc()
             if answer.origin == "cloud" and not agreed(connection, "cloud_inference", version):
                 return

@@ -17,6 +17,7 @@ from edgeinfer.cloud.tensors import Array
 from edgeinfer.errors import (
     CloudError,
     EdgeInferError,
+    EngineRunError,
     InputError,
     NetworkError,
     NoAnswerError,
@@ -33,12 +34,16 @@ from edgeinfer.net import Do, Steps
 
 if TYPE_CHECKING:
     from edgeinfer.fallback.services import Services
+    from edgeinfer.inference import Detection, LabelScore
     from edgeinfer.inference.intake import Prepared, Source
 
+    Meaning = tuple[tuple[LabelScore, ...], tuple[Detection, ...] | None]
+
 # What keeps the cloud from answering; anything else is a fault of ours.
-_CLOUD_FAILURES = (NetworkError, CloudError, InputError, PolicyError, StoreError)
+_CLOUD_FAILURES = (NetworkError, CloudError, EngineRunError, InputError, PolicyError, StoreError)
 # Of the time left, what the cloud may use at most where the device is asked behind it.
 _SHARE, _MARGIN_MS = 0.5, 20.0
+_LONGEST_MS = 1e9
 
 
 @frozen
@@ -58,7 +63,7 @@ class RunHere:
 
 @frozen
 class Decided:
-    """What an app's `on_route` gets.
+    """What an app's `on_decision` gets.
 
     Attributes:
         signals: What was looked at.
@@ -83,7 +88,9 @@ class Conversation:
         self._services, self._policy, self._source = services, policy, source
         self._begun, self._started = services.clock.monotonic(), time.perf_counter()
         self._limited = deadline_ms is not None
-        self._until = self._begun + (policy.deadline_ms if deadline_ms is None else deadline_ms) / 1e3
+        self._until = (
+            self._begun + min(policy.deadline_ms if deadline_ms is None else deadline_ms, _LONGEST_MS) / 1e3
+        )
         self._attempts: list[Attempt] = []
         self._prepared: Prepared | None = None
         self._prepared_s = 0.0
@@ -209,11 +216,11 @@ class Conversation:
         call = Call(self._cloud_until(), services.journal(self._policy, "cloud_inference"), route.why)
         start, begun = time.perf_counter(), services.clock.monotonic()
         item = Item(self._source, prepared[0], None if self._local is None else self._local.outputs)
-        outputs: dict[str, Array] = {}
         try:
             tensors = yield Do(partial(side.tensors, item))
             answered = yield from client.steps(tensors, side.wanted, call, side.outputs)
-            outputs, outcome = side.outputs(answered.tensors), "answered"
+            kept = Kept(side.outputs(answered.tensors), "cloud", client.model, answered.server)
+            said, outcome = self._meaning(kept, prepared), "answered"
         except _CLOUD_FAILURES as error:
             self._cloud_error, outcome = error, _brief(error)
         ms = (services.clock.monotonic() - begun) * 1e3
@@ -221,21 +228,21 @@ class Conversation:
         if self._cloud_error is not None:
             return None
         services.cloud_answered()
-        kept = Kept(outputs, "cloud", client.model, answered.server)
         yield from self._keep(prepared, kept)
-        return self._said(kept, prepared, "cloud", (route.reason, start))
+        return self._said(kept, said, "cloud", (route.reason, start))
 
     def _from_cache(self, prepared: Prepared, route: Route) -> Prediction | None:
         start, cache = time.perf_counter(), self._services.cache(self._policy)
         assert cache is not None, "an answer was found in it"
-        found = None
-        with suppress(StoreError):
+        found = said = None
+        with suppress(StoreError, EngineRunError):
             found = cache.get(cache.key(prepared[0]), self._origins())
-        if found is None:  # it was erased meanwhile
+            said = None if found is None else self._meaning(found, prepared)
+        if found is None or said is None:  # it was erased meanwhile, or means nothing
             self._lost_cache = True
             return None
         self._attempts.append(Attempt("cache", "answered", (time.perf_counter() - start) * 1e3))
-        return self._said(found, prepared, "cache", (route.reason, start))
+        return self._said(found, said, "cache", (route.reason, start))
 
     def _keep(self, prepared: Prepared, answer: Kept) -> Steps[None]:
         cache = self._services.cache(self._policy)
@@ -258,7 +265,7 @@ class Conversation:
             )
         if route.to == "default":
             return self._default(reason)
-        cloud = self._cloud_error or self._services.why_not(self._policy)
+        cloud = self._cloud_error or route.no
         raise NoAnswerError(f"there is no answer: {reason}", device=self._local_error, cloud=cloud) from (
             self._local_error or self._cloud_error
         )
@@ -271,23 +278,24 @@ class Conversation:
         assert self._local is not None, "it waits for a better answer"
         item, version = Item(self._source, prepared[0], self._local.outputs), self._policy.consent_version
         try:
-            self._deferred = yield Do(lambda: queue.put(side.tensors(item), {}, version))
+            self._deferred = yield Do(lambda: queue.put(side.tensors(item), {"side": side.digest}, version))
         except (StoreError, InputError, PolicyError) as error:
             return f"{reason.removesuffix('; the case waits')}; it cannot wait ({_brief(error)})"
         if self._deferred is None:
             return f"{reason.removesuffix('; the case waits')}; the queue is full"
         return reason
 
+    def _meaning(self, answer: Kept, prepared: Prepared) -> Meaning:
+        return self._services.interpreted(answer, prepared)
+
     def _said(
         self,
         answer: Kept,
-        prepared: Prepared,
+        said: Meaning,
         source: Literal["cloud", "cache"],
         how: tuple[str, float],
     ) -> Prediction:
-        reason, start = how
-        services, end = self._services, time.perf_counter()
-        top, detections = services.interpreted(answer, prepared)
+        (reason, start), (top, detections) = how, said
         now = time.perf_counter()
         return Prediction(
             label=top[0].label if top else None,
@@ -299,9 +307,9 @@ class Conversation:
             reason=reason,
             variant=answer.variant,
             engine=answer.engine,
-            bundle=services.model.digest,
+            bundle=self._services.model.digest,
             latency_ms=(now - self._started) * 1e3,
-            timings=Timings(self._prepared_s * 1e3, (end - start) * 1e3, (now - end) * 1e3),
+            timings=Timings(self._prepared_s * 1e3, (now - start) * 1e3, 0.0),
             attempts=tuple(self._attempts),
         )
 

@@ -89,12 +89,14 @@ class Route:
         why: A word for programs: `mode` or one of `ESCALATIONS` for the cloud.
         reason: The same for people.
         wait: Whether the case is to wait for the cloud.
+        no: Why the cloud is not asked, where the route is `default` or `fail`.
     """
 
     to: Where
     why: str
     reason: str
     wait: bool = False
+    no: str = ""
 
 
 def wants_cloud(signals: Signals, policy: Policy) -> str:
@@ -209,7 +211,8 @@ def _without_answer(signals: Signals, policy: Policy, no: str) -> Route:
     if signals.cached and local is not None and local.error:
         return Route("cache", "local_error", f"{told}; an earlier answer for the same item")
     reason = f"{told}, and {no}" if no else told
-    return Route("fail" if policy.default is None else "default", "no_answer", reason)
+    no = no or forbidden(signals, policy)
+    return Route("fail" if policy.default is None else "default", "no_answer", reason, no=no)
 
 
 def _because(why: str, signals: Signals, policy: Policy) -> str:

@@ -78,7 +78,7 @@ class DeferredQueue:
             for purpose in _PURPOSES:
                 if not agreed(connection, purpose, version):
                     raise PolicyError("the user took the consent back", found=purpose)
-            self._drop_old(connection, now)
+            _drop_old(connection, now, self._limits)
             held = connection.execute("SELECT COALESCE(SUM(bytes), 0) FROM deferred").fetchone()[0]
             fits = held + len(sealed) <= self._limits.max_bytes
             if fits:
@@ -98,7 +98,7 @@ class DeferredQueue:
         while True:
             with self._home.transaction() as connection:
                 now = self._home.clock.utc()
-                self._drop_old(connection, now)
+                _drop_old(connection, now, self._limits)
                 found = connection.execute(
                     "SELECT id, at, sealed FROM deferred WHERE bundle = ? AND key = ? "
                     "AND claimed NOT BETWEEN ? AND ? ORDER BY at, id LIMIT 1",
@@ -134,6 +134,16 @@ class DeferredQueue:
             if gone:
                 count(connection, why, 1)
 
+    def holds(self, case: Waiting) -> bool:
+        """Whether a case still waits, and is still its taker's."""
+        return bool(
+            self._home.rows("SELECT 1 FROM deferred WHERE id = ? AND claimed = ?", (case.id, case.claim))
+        )
+
+    def expire(self) -> None:
+        """Erase what has waited for too long."""
+        expire(self._home, self._limits)
+
     def __len__(self) -> int:
         """Cases of this bundle and key that wait."""
         found = self._home.rows(
@@ -141,13 +151,25 @@ class DeferredQueue:
         )
         return int(found[0][0])
 
-    def _drop_old(self, connection: sqlite3.Connection, now: float) -> None:
-        """Erase what has waited for too long, of other bundles too, or would by a clock that was wrong."""
-        gone = connection.execute(
-            "DELETE FROM deferred WHERE at NOT BETWEEN ? AND ?", (now - self._limits.ttl_s, now + CLAIM_S)
-        ).rowcount
-        if gone:
-            count(connection, "deferred.expired", gone)
-
     def _about(self, number: str) -> bytes:
         return f"edgeinfer deferred {self._bundle} {number}".encode()
+
+
+def expire(home: Home, limits: QueueLimits) -> None:
+    """Erase what has waited for too long in a home, whoever's it is.
+
+    Raises:
+        StoreError: The home cannot be written.
+    """
+    if home.rows("SELECT 1 FROM deferred LIMIT 1"):
+        with home.transaction(durable=True) as connection:
+            _drop_old(connection, home.clock.utc(), limits)
+
+
+def _drop_old(connection: sqlite3.Connection, now: float, limits: QueueLimits) -> None:
+    """Erase what has waited for too long, of other bundles too, or would by a clock that was wrong."""
+    gone = connection.execute(
+        "DELETE FROM deferred WHERE at NOT BETWEEN ? AND ?", (now - limits.ttl_s, now + CLAIM_S)
+    ).rowcount
+    if gone:
+        count(connection, "deferred.expired", gone)

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from edgeinfer.cloud import Call
 from edgeinfer.errors import (
-    CircuitOpenError,
-    CloudAnswerError,
-    CloudFailedError,
-    CloudRefusedError,
+    CloudElsewhereError,
+    CloudError,
     CloudRequestError,
+    EngineRunError,
     InputError,
     NetworkError,
     PolicyError,
@@ -19,19 +18,19 @@ from edgeinfer.errors import (
 )
 from edgeinfer.fallback.answer_cache import Kept
 from edgeinfer.fallback.deciding import Signals, forbidden, hindered
-from edgeinfer.fallback.deferred import CLAIM_S, Waiting
+from edgeinfer.fallback.deferred import CLAIM_S, DeferredQueue, Waiting
 from edgeinfer.fallback.policy import Policy
 from edgeinfer.frozen import frozen
 from edgeinfer.inference.prediction import Attempt, Prediction, Timings
 from edgeinfer.net import Do, Steps
+from edgeinfer.privacy import Purpose
 
 if TYPE_CHECKING:
     from edgeinfer.fallback.services import Services
 
-# These pass: the case waits on.
-_PASSING = (NetworkError, CloudFailedError, CloudRefusedError, CircuitOpenError, PolicyError, StoreError)
-# These do not: the same case would fail again.
-_LASTING = (InputError, CloudRequestError, CloudAnswerError)
+_PURPOSES: tuple[Purpose, ...] = ("deferred_inference", "cloud_inference")
+# These may pass: the case waits on, until it is too old.
+_PASSING = (NetworkError, CloudError, EngineRunError, PolicyError, StoreError)
 
 
 @frozen
@@ -49,53 +48,92 @@ class Deferred:
     prediction: Prediction
 
 
-def draining(
-    services: Services, policy: Policy, until: float, hand_over: Callable[[Deferred], None]
-) -> Steps[int]:
+@frozen
+class Drain:
+    """How a queue is worked through.
+
+    Attributes:
+        now: Returns what holds at this moment, or None where nothing may be sent any more: asked before each case.
+        until: Seconds of the clock's `monotonic` at which it ends.
+        hand_over: Gets each answer; False where it could not take it, and the case waits on.
+    """
+
+    now: Callable[[], tuple[Policy, Services] | None]
+    until: float
+    hand_over: Callable[[Deferred], bool]
+
+
+def draining(drain: Drain) -> Steps[int]:
     """Yield the steps that work through the queue; return how many answers were handed over.
 
-    It ends where the queue is empty, the time is up, the cloud cannot be asked, or fails in a way that passes.
-
-    Args:
-        services: What a predictor's calls share.
-        policy: What holds.
-        until: Seconds of the clock's `monotonic`.
-        hand_over: Gets each answer; the case leaves the queue behind it.
+    It ends where the queue is empty, the time is up, the cloud cannot be asked, or fails in a way that may pass.
     """
-    queue, done = services.queue(policy), 0
-    while queue is not None and services.clock.monotonic() < until:
-        left = (until - services.clock.monotonic()) * 1e3
-        signals: Signals = yield Do(
-            lambda: services.completed(Signals(left_ms=left), policy, "deferred_inference")  # noqa: B023 - done at once
-        )
-        if forbidden(signals, policy) or hindered(signals, policy, "mode"):
-            break
-        case: Waiting | None = yield Do(queue.claim)
-        if case is None:
+    done = 0
+    while (now := drain.now()) is not None:
+        policy, services = now
+        queue, left = services.queue(policy), drain.until - services.clock.monotonic()
+        if queue is None or left <= 0:
             break
         try:
-            answer = yield from _asked(services, policy, case, until)
-        except _LASTING:
-            queue.drop(case, "deferred.refused")
-            continue
-        except _PASSING:
-            queue.release(case)
+            handed = yield from _one(drain, policy, services, queue)
+        except StoreError:  # what cannot be read waits on
             break
-        except BaseException:
-            queue.release(case)
-            raise
-        hand_over(Deferred(case.id, case.at, answer))
-        queue.drop(case, "deferred.answered")
-        done += 1
+        if handed is None:
+            break
+        done += handed
     return done
 
 
-def _asked(services: Services, policy: Policy, case: Waiting, until: float) -> Steps[Prediction]:
-    client, side = services.client, services.side
+def _one(drain: Drain, policy: Policy, services: Services, queue: DeferredQueue) -> Steps[int | None]:
+    """Work on one case; return how many answers were handed over, or None where it is to end."""
+    left_ms = (drain.until - services.clock.monotonic()) * 1e3
+    signals: Signals = yield Do(lambda: services.completed(Signals(left_ms=left_ms), policy, _PURPOSES))
+    yield Do(queue.expire)
+    if forbidden(signals, policy) or hindered(signals, policy, "mode"):
+        return None
+    case: Waiting | None = yield Do(queue.claim)
+    if case is None:
+        return None
+    answer, why = yield from _outcome(services, policy, (queue, case), drain.until)
+    if answer is not None and drain.hand_over(Deferred(case.id, case.at, answer)):
+        why = "answered"
+    if why is None:
+        yield Do(lambda: queue.release(case))
+        return None
+    yield Do(lambda: queue.drop(case, f"deferred.{why}"))
+    return int(why == "answered")
+
+
+def _outcome(
+    services: Services, policy: Policy, what: tuple[DeferredQueue, Waiting], until: float
+) -> Steps[tuple[Prediction | None, str | None]]:
+    """Return the answer for a case, or else why it can never have one; neither where it waits on."""
+    queue, case = what
+    assert services.side is not None, "cases wait where there is an endpoint"
+    if case.about.get("side") != services.side.digest:
+        # What may leave, or how it is asked, is another by now, and a case cannot be made anew.
+        return None, "outdated"
+    try:
+        return (yield from _asked(services, policy, what, until)), None
+    except (InputError, CloudRequestError) as error:
+        return None, None if isinstance(error, CloudElsewhereError) else "refused"
+    except _PASSING:
+        return None, None
+    except BaseException:
+        queue.release(case)
+        raise
+
+
+def _asked(
+    services: Services, policy: Policy, what: tuple[DeferredQueue, Waiting], until: float
+) -> Steps[Prediction]:
+    (queue, case), client, side = what, services.client, services.side
     assert client is not None, "cases wait where there is an endpoint"
     assert side is not None, "likewise"
+    if not (yield Do(lambda: queue.holds(case))):
+        raise PolicyError("the case was erased meanwhile")
     begun = services.clock.monotonic()
-    call = Call(min(until, begun + CLAIM_S / 2), services.journal(policy, "deferred_inference"), "deferred")
+    call = Call(min(until, begun + CLAIM_S / 2), services.journal(policy, *_PURPOSES), "deferred")
     answered = yield from client.steps(case.tensors, side.wanted, call, side.outputs)
     outputs = side.outputs(answered.tensors)
     ms = (services.clock.monotonic() - begun) * 1e3

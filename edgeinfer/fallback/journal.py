@@ -8,13 +8,14 @@ from contextlib import suppress
 from edgeinfer.bundle import Dialect, decode, encode
 from edgeinfer.cloud import Abilities
 from edgeinfer.errors import CloudError, EdgeInferError, StoreError
+from edgeinfer.fallback.deciding import ESCALATIONS
 from edgeinfer.frozen import frozen
-from edgeinfer.privacy import Departure, EgressRecord, Purpose
+from edgeinfer.privacy import Budget, Departure, EgressRecord, Purpose
 from edgeinfer.store import Home
 
 # Questions about the server, which carry nothing of the user's.
 _OF_THE_SERVER = ("metadata", "probe")
-_KNOWN_S = 86_400.0
+_KNOWN_S, HOUR_S = 86_400.0, 3600.0
 
 
 @frozen
@@ -22,18 +23,20 @@ class Allowed:
     """What allows a call's requests.
 
     Attributes:
-        purpose: What the user agreed to.
+        purposes: What the user must have agreed to; the first stands in the record.
         version: To which text.
         policy: SHA-256 of the policy.
         bundle: SHA-256 of the bundle.
         reduced: What is taken from the input, in words.
+        most_an_hour: Escalations that may be sent in an hour, where that is bounded.
     """
 
-    purpose: Purpose
+    purposes: tuple[Purpose, ...]
     version: str
     policy: str
     bundle: str
     reduced: str
+    most_an_hour: int | None = None
 
 
 class EgressJournal:
@@ -45,20 +48,25 @@ class EgressJournal:
     """
 
     def __init__(self, home: Home, allowed: Allowed) -> None:
-        self._record, self._allowed = EgressRecord(home), allowed
+        self._record, self._allowed, self._clock = EgressRecord(home), allowed, home.clock
 
     def begin(self, url: str, size: int, why: str) -> int:
         """Record a request.
 
         Raises:
-            PolicyError: The user took the consent back.
+            PolicyError: The user took the consent back, or the budget of escalations is spent.
             StoreError: It cannot be recorded: it must not be sent.
         """
         own = self._allowed
         if why in _OF_THE_SERVER:
             return self._record.begin(Departure(url, "server_metadata", why, size, own.policy, own.bundle))
-        departure = Departure(url, own.purpose, why, size, own.policy, own.bundle, own.reduced)
-        return self._record.begin(departure, (own.purpose, own.version))
+        departure = Departure(url, own.purposes[0], why, size, own.policy, own.bundle, own.reduced)
+        consents = [(purpose, own.version) for purpose in own.purposes]
+        budget = None
+        if own.most_an_hour is not None:
+            now = self._clock.utc()
+            budget = Budget(ESCALATIONS, now - HOUR_S, now, own.most_an_hour)
+        return self._record.begin(departure, *consents, budget=budget)
 
     def end(self, number: int, outcome: str) -> None:
         """Record how it ended."""

@@ -169,7 +169,11 @@ class RemotePolicy:
         for name, good, expected in (
             ("mode", self.mode in (None, *MODES), f"one of {', '.join(MODES)}"),
             ("threshold", self.threshold is None or _within(self.threshold, 0, 1), "0 to 1"),
-            ("max_escalations_per_hour", most is None or _within(most, 0, _MOST), "0 or more"),
+            (
+                "max_escalations_per_hour",
+                most is None or (isinstance(most, int) and _within(most, 0, _MOST)),
+                "a whole number, 0 or more",
+            ),
             ("metered", all(each is None or isinstance(each, bool) for each in flags), "true or false"),
         ):
             if not good:

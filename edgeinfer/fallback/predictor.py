@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -14,9 +16,10 @@ from edgeinfer.cloud import Abilities, CloudHealth, Endpoint, V2Client
 from edgeinfer.errors import EdgeInferError, InputError, PolicyError, StoreError
 from edgeinfer.fallback.conversation import Conversation, Decided, RunHere
 from edgeinfer.fallback.deciding import Route, Signals
-from edgeinfer.fallback.draining import Deferred, draining
+from edgeinfer.fallback.deferred import expire
+from edgeinfer.fallback.draining import Deferred, Drain, draining
 from edgeinfer.fallback.journal import KnownServers
-from edgeinfer.fallback.policy import MODES, Mode, Policy, RemotePolicy, tightened
+from edgeinfer.fallback.policy import MODES, Mode, Policy, QueueLimits, RemotePolicy, tightened
 from edgeinfer.fallback.services import Parts, Services, sent_in_an_hour
 from edgeinfer.fallback.sides import CloudSide
 from edgeinfer.frozen import frozen
@@ -97,7 +100,9 @@ class Predictor:
         self._own_policy = resolved(policy or Policy(), model.manifest)
         check_parts(self._own_policy, cloud, home)
         clock = clock or (home.clock if home is not None else SystemClock())
-        carrier: Transport = transport or HttpTransport(None if cloud is None else cloud.certificates)
+        carrier: Transport = transport or (
+            HttpTransport() if cloud is None else HttpTransport(cloud.certificates, cloud.proxy)
+        )
         self._mapping, self._clock = mapping, clock
         self._performer = Performer(carrier, clock)
         side = client = None
@@ -124,6 +129,10 @@ class Predictor:
         # Swapped in one assignment, so that a call sees one policy and what belongs to it.
         self._now = (self._own_policy, self._services)
         self._draining, self._drain_at = threading.Lock(), clock.monotonic() + _DRAIN_S
+        self._process, self._closed = os.getpid(), False
+        if home is not None:
+            with suppress(StoreError):  # what cannot be read is not sent either
+                expire(home, self._own_policy.queue or QueueLimits())
 
     @property
     def policy(self) -> Policy:
@@ -158,13 +167,17 @@ class Predictor:
         It only ever takes away: the app's own policy stays the most that is allowed.
 
         Raises:
-            PolicyError: What it wants taken from pictures cannot be taken from this model's inputs. What held before
-                holds on.
+            PolicyError: What it wants taken from pictures cannot be taken from this model's inputs. The rest of it
+                holds, and nothing is sent any more.
         """
         policy = self._own_policy if remote is None else tightened(self._own_policy, remote)
         side = self._services.side
         if side is not None:
-            side = CloudSide(self.model.manifest, self._mapping, policy.reduce)
+            try:
+                side = CloudSide(self.model.manifest, self._mapping, policy.reduce)
+            except PolicyError:
+                self._now = (replace(policy, mode="only_on_device"), self._services)
+                raise
         self._now = (policy, self._services.with_side(side))
 
     def check_cloud(self, *, deadline_s: float = 10.0) -> Abilities:
@@ -227,17 +240,20 @@ class Predictor:
         """
         if self._on_deferred is None:
             raise PolicyError("answers of cases that waited have nowhere to go", next_step="give on_deferred")
-        policy, services = self._now
-        if policy.offline or services.client is None or not self._draining.acquire(blocking=False):
+        if self._process != os.getpid():  # forked, perhaps while another thread was at it
+            self._process, self._draining = os.getpid(), threading.Lock()
+        lock = self._draining
+        if not lock.acquire(blocking=False):
             return 0  # another thread is at it
         try:
             until = self._clock.monotonic() + deadline_s
-            return performed(draining(services, policy, until, self._hand_over), self._perform)
+            return performed(draining(Drain(self._may_drain, until, self._hand_over)), self._perform)
         finally:
-            self._draining.release()
+            lock.release()
 
     def close(self) -> None:
-        """Give back connections; the model and the home are the caller's."""
+        """Give back connections, and send nothing any more; the model and the home are the caller's."""
+        self._closed = True
         if self._services.client is not None:
             self._services.client.close()
 
@@ -272,7 +288,9 @@ class Predictor:
 
     async def _aperform(self, step: object) -> Any:
         if isinstance(step, RunHere):
-            return await self.model.aanswer(step.prepared, deadline_ms=step.deadline_ms)
+            return await self.model.aanswer(
+                step.prepared, preparing_s=step.preparing_s, deadline_ms=step.deadline_ms
+            )
         return await self._performer.later(step)
 
     def _said(self, prediction: Prediction) -> Prediction:
@@ -284,8 +302,18 @@ class Predictor:
     def _deciding(self, hook: Callable[[Decided], object]) -> Callable[[Signals, Route], None]:
         return lambda signals, route: tell(hook, Decided(signals, route), "on_decision")
 
-    def _hand_over(self, answer: Deferred) -> None:
-        tell(self._on_deferred, answer, "on_deferred")
+    def _may_drain(self) -> tuple[Policy, Services] | None:
+        policy, services = self._now
+        return None if self._closed or policy.offline or services.client is None else (policy, services)
+
+    def _hand_over(self, answer: Deferred) -> bool:
+        assert self._on_deferred is not None, "checked before the queue is worked through"
+        try:
+            self._on_deferred(answer)
+        except Exception as error:  # the app's own code may raise anything
+            warnings.warn(f"on_deferred raised {error!r}", RuntimeWarning, stacklevel=2)
+            return False
+        return True
 
     def _drain_soon(self) -> None:
         """Work through the queue on a thread, where there is one to work through."""

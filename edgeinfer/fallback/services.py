@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,9 +11,9 @@ from edgeinfer.cloud import Endpoint, V2Client
 from edgeinfer.cloud.endpoint import on_this_machine
 from edgeinfer.errors import StoreError
 from edgeinfer.fallback.answer_cache import AnswerCache, Kept
-from edgeinfer.fallback.deciding import ESCALATIONS, Route, Signals, forbidden
+from edgeinfer.fallback.deciding import ESCALATIONS, Route, Signals
 from edgeinfer.fallback.deferred import DeferredQueue
-from edgeinfer.fallback.journal import Allowed, EgressJournal
+from edgeinfer.fallback.journal import HOUR_S, Allowed, EgressJournal
 from edgeinfer.fallback.policy import Policy
 from edgeinfer.fallback.sides import CloudSide
 from edgeinfer.frozen import frozen
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 # Network, power and heat change slowly, and reading them takes a tenth of a millisecond.
 _AGAIN_S = 5.0
-_HOUR_S = 3600.0
 
 
 @frozen
@@ -98,17 +98,20 @@ class Services:
         self._look_around()
         return self._throttled
 
-    def completed(self, signals: Signals, policy: Policy, purpose: Purpose = "cloud_inference") -> Signals:
+    def completed(
+        self, signals: Signals, policy: Policy, purposes: tuple[Purpose, ...] = ("cloud_inference",)
+    ) -> Signals:
         """Return the signals with the second half: reads files, and the home."""
         self._look_around()
         around, consent, waiting, escalations = self._surroundings, False, False, 0
         if self._consents is not None and self._egress is not None:
             try:
-                consent = self._consents.allows(purpose, policy.consent_version)
+                version = policy.consent_version
+                consent = all(self._consents.allows(purpose, version) for purpose in purposes)
                 waiting = self.queue(policy) is not None and self._consents.allows(
-                    "deferred_inference", policy.consent_version
+                    "deferred_inference", version
                 )
-                escalations = self._egress.sent_since(ESCALATIONS, self.clock.utc() - _HOUR_S)
+                escalations = self._egress.sent_since(ESCALATIONS, self.clock.utc() - HOUR_S)
             except StoreError:  # what cannot be read allows nothing
                 consent = waiting = False
         circuit = ""
@@ -126,18 +129,13 @@ class Services:
             may_wait=waiting,
         )
 
-    def why_not(self, policy: Policy) -> str:
-        """Return why the cloud was not asked for a call that ended without it."""
-        signals = self.completed(Signals(), policy)
-        return forbidden(signals, policy) or "not asked"
-
     def cache(self, policy: Policy) -> AnswerCache | None:
         """Return the answer cache, if the policy has one and there is a home for it."""
         home = self._parts.home
         if policy.cache is None or home is None:
             return None
-        url = "" if self.client is None else self.client.url
-        return AnswerCache(home, policy.cache, self.model.digest, url)
+        cloud = "" if self.client is None or self.side is None else f"{self.client.url} {self.side.digest}"
+        return AnswerCache(home, policy.cache, self.model.digest, cloud)
 
     def queue(self, policy: Policy) -> DeferredQueue | None:
         """Return the queue, if the policy has one and there are a home and a key for it."""
@@ -146,12 +144,14 @@ class Services:
             return None
         return DeferredQueue(home, policy.queue, self.model.digest, sealer)
 
-    def journal(self, policy: Policy, purpose: Purpose) -> EgressJournal:
+    def journal(self, policy: Policy, *purposes: Purpose) -> EgressJournal:
         """Return what a call's requests are told to."""
         assert self._parts.home is not None, "a policy that sends needs a home"
         assert self.side is not None, "and an endpoint"
-        reduced = self.side.reduced
-        allowed = Allowed(purpose, policy.consent_version, policy.digest, self.model.digest, reduced)
+        most = policy.max_escalations_per_hour if policy.mode == "prefer_on_device" else None
+        allowed = Allowed(
+            purposes, policy.consent_version, policy.digest, self.model.digest, self.side.reduced, most
+        )
         return EgressJournal(self._parts.home, allowed)
 
     def interpreted(
@@ -177,10 +177,14 @@ class Services:
         now = self.clock.monotonic()
         if now - self._read_at >= _AGAIN_S:
             self._read_at = now
-            self._surroundings = self._parts.surroundings()
+            try:
+                self._surroundings = self._parts.surroundings()
+            except Exception as error:  # the app's own code may raise anything
+                warnings.warn(f"surroundings raised {error!r}", RuntimeWarning, stacklevel=2)
+                self._surroundings = Surroundings("none")
             self._throttled = bool(thermal().throttled)
 
 
 def sent_in_an_hour(home: Home) -> int:
     """Return the calls that were handed on in the last hour."""
-    return EgressRecord(home).sent_since(ESCALATIONS, home.clock.utc() - _HOUR_S)
+    return EgressRecord(home).sent_since(ESCALATIONS, home.clock.utc() - HOUR_S)

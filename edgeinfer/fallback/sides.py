@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -19,7 +20,9 @@ from edgeinfer.bundle import (
     SendPicture,
     Softmax,
     StripMetadata,
+    canonical_json,
     check_cloud,
+    encode,
     needed_outputs,
 )
 from edgeinfer.cloud import ModelInfo, Tensor
@@ -58,6 +61,7 @@ class CloudSide:
         wanted: The server's outputs that an answer is made of.
         needs_local: Whether what is sent is made by the model here.
         reduced: What is taken from pictures, in words.
+        digest: SHA-256 of all that, names, labels and reductions: what was made for another is not this one's.
         answer: The postprocessing of the server's outputs.
 
     Args:
@@ -89,6 +93,7 @@ class CloudSide:
         self._outputs = [(name, self.cloud.outputs[name]) for name in needed]
         self.needs_local = any(isinstance(each.send, SendOutput) for each in self.cloud.inputs.values())
         self.reduced = ", ".join(map(_in_words, self._reduce))
+        self.digest = hashlib.sha256(canonical_json(encode(self.cloud))).hexdigest()
         self.answer = Answer(_with_temperature(manifest, self.cloud.outputs[needed[0]].temperature))
 
     def tensors(self, item: Item) -> list[Tensor]:
@@ -141,7 +146,13 @@ class CloudSide:
                     expected=f"numbers {list(shape)}",
                     next_step="check the bundle's `cloud.outputs`, and the classes of the server's model",
                 )
-            found[name] = self._in_our_order(value, wanted, declared.labels).astype(declared.dtype)
+            with np.errstate(over="ignore"):
+                own = self._in_our_order(value, wanted, declared.labels).astype(declared.dtype)
+            if own.dtype.kind == "f" and not np.isfinite(own).all():
+                raise CloudAnswerError(
+                    f"output {wanted.tensor} of the cloud's answer", found=f"values beyond {declared.dtype}"
+                )
+            found[name] = own
         return found
 
     def check_model(self, model: ModelInfo) -> None:

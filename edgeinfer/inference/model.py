@@ -136,11 +136,13 @@ class Model:
         until = None if deadline_ms is None else deadline(deadline_ms)
         return self._answered(prepared, preparing_s, until)
 
-    async def aanswer(self, prepared: Prepared, *, deadline_ms: float | None = None) -> Prediction:
+    async def aanswer(
+        self, prepared: Prepared, *, preparing_s: float = 0.0, deadline_ms: float | None = None
+    ) -> Prediction:
         """Answer for an item that is prepared, without blocking the event loop; as `predict` otherwise."""
         until = None if deadline_ms is None else deadline(deadline_ms)
         start = time.perf_counter()
-        return await self._aanswered(prepared, (start, start), until)
+        return await self._aanswered(prepared, (start - preparing_s, start), until)
 
     def expected_ms(self) -> tuple[float, float]:
         """Return what a run takes, judged by those before, and how long one would stand in line now; 0 at first."""

@@ -3,7 +3,8 @@
 Invariants:
 * an answer, whole, or an error is there when the time is up, whatever the server does, and the connection is ended;
 * what comes back is bounded, unpacked;
-* no redirect is followed: what was meant for one server never goes to another;
+* no redirect is followed, and no proxy or cookie is used that nobody named: what was meant for one server never goes
+  to another, and no server can know a device again;
 * httpx2 is imported with the first request.
 """
 
@@ -16,6 +17,7 @@ import ssl
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
 from edgeinfer.errors import (
@@ -47,10 +49,11 @@ class HttpTransport:
 
     Args:
         certificates: A file of certificates in PEM to trust instead of the system's.
+        proxy: URL of a proxy; those of the environment are not used.
     """
 
-    def __init__(self, certificates: str | os.PathLike[str] | None = None) -> None:
-        self._certificates = certificates
+    def __init__(self, certificates: str | os.PathLike[str] | None = None, proxy: str | None = None) -> None:
+        self._certificates, self._proxy, self._closed = certificates, proxy, False
         self._client: httpx2.AsyncClient | None = None
         self._process = os.getpid()
 
@@ -64,6 +67,7 @@ class HttpTransport:
 
     def close(self) -> None:
         """Give back connections; requests under way end."""
+        self._closed = True
         client, self._client = self._client, None
         if client is not None and self._process == os.getpid():
             with suppress(Exception):
@@ -78,9 +82,19 @@ class HttpTransport:
                 f"{request.method} {request.url} was not answered in time",
                 expected=f"an answer within {timeout_s:.3g} s",
             ) from None
+        except ImportError as error:
+            raise NetworkError(
+                "a server is asked with the package httpx2, which cannot be imported",
+                found=error.name or "another reason",
+                next_step="pip install 'edgeinfer[cloud]'",
+            ) from error
+        except (OSError, ValueError) as error:  # a proxy or certificates that cannot be used
+            raise NetworkError(f"{request.method} {request.url} failed ({type(error).__name__})") from error
 
     @asynccontextmanager
     async def _connected(self, *, apart: bool) -> AsyncIterator[httpx2.AsyncClient]:
+        if self._closed:
+            raise NetworkError("the connections to this server were closed")
         if apart:
             async with self._made() as client:
                 yield client
@@ -103,8 +117,16 @@ class HttpTransport:
                 next_step="name a file in PEM",
             ) from error
         limits = library.Limits(max_keepalive_connections=_IDLE_CONNECTIONS)
+        nothing = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         client: httpx2.AsyncClient = library.AsyncClient(
-            verify=trusted, limits=limits, timeout=None, follow_redirects=False
+            verify=trusted,
+            limits=limits,
+            timeout=None,
+            follow_redirects=False,
+            trust_env=False,
+            proxy=self._proxy,
+            cookies=nothing,
+            headers={"user-agent": "edgeinfer"},
         )
         return client
 

@@ -8,8 +8,9 @@ knows how to send, to pause and to do.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Generator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as Late
 from typing import Any, TypeVar
 
@@ -18,6 +19,8 @@ from edgeinfer.frozen import frozen
 from edgeinfer.host.clock import Clock
 from edgeinfer.net.exchange import Request, Transport
 
+# Longer than anybody waits, and short enough for every clock.
+_LONGEST_S = 1e6
 Result = TypeVar("Result")
 Steps = Generator[object, Any, Result]
 
@@ -52,9 +55,12 @@ class Do:
 
     Attributes:
         work: It.
+        until: Seconds of the clock's `monotonic` after which nobody waits for it any more, where that may be: it then
+            ends by itself. None waits.
     """
 
     work: Callable[[], Any]
+    until: float | None = None
 
 
 class Performer:
@@ -71,7 +77,7 @@ class Performer:
     def now(self, step: object) -> Any:
         """Perform a step on this thread."""
         if isinstance(step, Do):
-            return step.work()
+            return step.work() if step.until is None else _aside(step.work, self._left_until(step.until))
         if isinstance(step, Pause):
             return self._clock.pause(step.seconds)
         assert isinstance(step, Send), f"{step!r} is no step"
@@ -87,7 +93,12 @@ class Performer:
     async def later(self, step: object) -> Any:
         """Perform a step in an event loop."""
         if isinstance(step, Do):
-            return await asyncio.to_thread(step.work)
+            limit = None if step.until is None else self._left_until(step.until)
+            try:
+                async with asyncio.timeout(limit):
+                    return await asyncio.to_thread(step.work)
+            except TimeoutError:
+                raise _too_long(limit or 0.0) from None
         if isinstance(step, Pause):
             return await self._clock.apause(step.seconds)
         assert isinstance(step, Send), f"{step!r} is no step"
@@ -105,10 +116,30 @@ class Performer:
             raise
 
     def _left(self, step: Send) -> float:
-        left = step.until - self._clock.monotonic()
+        left = self._left_until(step.until)
         if left <= 0:
             raise _late(step.request, 0.0)
         return left
+
+    def _left_until(self, until: float) -> float:
+        return min(until - self._clock.monotonic(), _LONGEST_S)
+
+
+def _aside(work: Callable[[], Any], seconds: float) -> Any:
+    """Run something on a thread of its own, and wait for it no longer than that."""
+    done: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except Exception as error:  # raised where it is waited for
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="edgeinfer-aside", daemon=True).start()
+    try:
+        return done.result(max(0.0, seconds))
+    except Late:
+        raise _too_long(seconds) from None
 
 
 def performed(steps: Steps[Result], perform: Callable[[object], Any]) -> Result:
@@ -145,4 +176,10 @@ def _late(request: Request, seconds: float) -> NetworkTimeoutError:
     return NetworkTimeoutError(
         f"{request.method} {request.url} was not answered in time",
         expected=f"an answer within {seconds:.3g} s",
+    )
+
+
+def _too_long(seconds: float) -> NetworkTimeoutError:
+    return NetworkTimeoutError(
+        "what a request needs was not there in time", expected=f"within {seconds:.3g} s"
     )

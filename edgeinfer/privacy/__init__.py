@@ -6,12 +6,13 @@ from edgeinfer.importing import lazily
 
 if TYPE_CHECKING:
     from edgeinfer.privacy.consent import PURPOSES, Consent, Consents, Purpose, agreed
-    from edgeinfer.privacy.egress import Departure, EgressRecord
+    from edgeinfer.privacy.egress import Budget, Departure, EgressRecord
     from edgeinfer.privacy.sealing import Sealer
 
 __getattr__ = lazily(
     __name__,
     {
+        "Budget": "egress",
         "Consent": "consent",
         "Consents": "consent",
         "Departure": "egress",
@@ -23,4 +24,14 @@ __getattr__ = lazily(
     },
 )
 
-__all__ = ["PURPOSES", "Consent", "Consents", "Departure", "EgressRecord", "Purpose", "Sealer", "agreed"]
+__all__ = [
+    "PURPOSES",
+    "Budget",
+    "Consent",
+    "Consents",
+    "Departure",
+    "EgressRecord",
+    "Purpose",
+    "Sealer",
+    "agreed",
+]

@@ -9,6 +9,8 @@ Invariants:
 
 from __future__ import annotations
 
+import sqlite3
+
 from edgeinfer.errors import PolicyError
 from edgeinfer.frozen import frozen
 from edgeinfer.privacy.consent import Purpose, agreed
@@ -17,6 +19,9 @@ from edgeinfer.store import Home, count
 _MOST = 100_000
 _DROPPED = "egress.dropped"
 _UNDER_WAY = "under way"
+_AHEAD_S = 60.0
+# A request waits for its record for a moment; how it ended is worth less than that.
+_PATIENCE_MS, _HURRY_MS = 40, 10
 
 
 @frozen
@@ -48,27 +53,50 @@ class Departure:
     outcome: str = _UNDER_WAY
 
 
+@frozen
+class Budget:
+    """How many requests may be sent for some reasons.
+
+    Attributes:
+        whys: The reasons that count.
+        since: From when, in seconds since 1970.
+        now: The time.
+        most: The most.
+    """
+
+    whys: tuple[str, ...]
+    since: float
+    now: float
+    most: int
+
+
 class EgressRecord:
     """The record of a home."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
 
-    def begin(self, departure: Departure, consent: tuple[Purpose, str] | None = None) -> int:
+    def begin(
+        self, departure: Departure, *consents: tuple[Purpose, str], budget: Budget | None = None
+    ) -> int:
         """Note what is about to be sent; return its number.
 
         Args:
             departure: What.
-            consent: The purpose, and the version of its text, that the user must have agreed to at this moment.
+            consents: The purposes, and the versions of their texts, that the user must have agreed to at this moment.
+            budget: What must be left of it at this moment.
 
         Raises:
-            PolicyError: The user does not agree any more: it must not be sent.
+            PolicyError: The user does not agree any more, or the budget is spent: it must not be sent.
             StoreError: It cannot be noted: likewise.
         """
-        with self._home.transaction(durable=True) as connection:
+        with self._home.transaction(durable=True, patience_ms=_PATIENCE_MS) as connection:
             one = departure
-            if consent is not None and not agreed(connection, *consent):
-                raise PolicyError("the user took the consent back", found=consent[0])
+            for consent in consents:
+                if not agreed(connection, *consent):
+                    raise PolicyError("the user took the consent back", found=consent[0])
+            if budget is not None and one.why in budget.whys and _sent(connection, budget) >= budget.most:
+                raise PolicyError(f"the budget of {budget.most} escalations an hour is spent")
             number = connection.execute(
                 "INSERT INTO egress (at, destination, purpose, why, bytes, policy, bundle, reduced, outcome) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -83,7 +111,7 @@ class EgressRecord:
 
     def end(self, number: int, outcome: str) -> None:
         """Note how it ended."""
-        with self._home.transaction() as connection:
+        with self._home.transaction(patience_ms=_HURRY_MS) as connection:
             connection.execute("UPDATE egress SET outcome = ? WHERE id = ?", (outcome, number))
 
     def entries(self, most: int = 1000) -> list[Departure]:
@@ -96,12 +124,23 @@ class EgressRecord:
         return [Departure(*row) for row in reversed(found)]
 
     def sent_since(self, whys: tuple[str, ...], at: float) -> int:
-        """Return how many were sent for one of these reasons since a time."""
-        marks = ", ".join("?" * len(whys))
-        found = self._home.rows(f"SELECT COUNT(*) FROM egress WHERE why IN ({marks}) AND at > ?", (*whys, at))  # noqa: S608
-        return int(found[0][0])
+        """Return how many were sent for one of these reasons since a time, by this device's clock."""
+        query, values = _count_of(whys, at, self._home.clock.utc())
+        return int(self._home.rows(query, values)[0][0])
 
     @property
     def dropped(self) -> int:
         """Entries that had to go since there were too many."""
         return self._home.counted(_DROPPED)
+
+
+def _sent(connection: sqlite3.Connection, budget: Budget) -> int:
+    query, values = _count_of(budget.whys, budget.since, budget.now)
+    return int(connection.execute(query, values).fetchone()[0])
+
+
+def _count_of(whys: tuple[str, ...], since: float, now: float) -> tuple[str, tuple[object, ...]]:
+    """Return a query; entries of a clock that was ahead do not count until it is their time."""
+    marks = ", ".join("?" * len(whys))
+    query = f"SELECT COUNT(*) FROM egress WHERE why IN ({marks}) AND at > ? AND at <= ?"  # noqa: S608 - marks alone
+    return query, (*whys, since, now + _AHEAD_S)

@@ -58,10 +58,13 @@ class Home:
         self.rows("SELECT 1")
 
     @contextmanager
-    def transaction(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+    def transaction(
+        self, *, durable: bool = False, patience_ms: int = _BUSY_MS
+    ) -> Iterator[sqlite3.Connection]:
         """Write, all of a block or nothing.
 
         Args:
+            patience_ms: How long to wait for another process that writes.
             durable: Whether it must survive a loss of power: it is flushed to the disk before the block ends.
 
         Raises:
@@ -69,6 +72,7 @@ class Home:
         """
         with self._lock, self._translated():
             connection = self._connected()
+            connection.execute(f"PRAGMA busy_timeout = {patience_ms}")
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             connection.execute("BEGIN IMMEDIATE")
             try:

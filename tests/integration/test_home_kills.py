@@ -244,3 +244,100 @@ def test_a_child_may_be_forked_while_another_thread_writes(tmp_path):
         print(home.counted("x") > 0, home.rows("PRAGMA integrity_check"))
     """
     assert printed(text, tmp_path) == ["True [('ok',)]"]
+
+
+def test_a_child_that_ends_by_itself_leaves_the_home_of_its_parent_as_it_is(tmp_path):
+    text = """
+        import gc
+        home, gone = Home(sys.argv[1]), Home(sys.argv[1] + "/gone")
+        gone.count("x")
+        del gone
+        gc.collect()
+        home.count("x")
+        if not os.fork():
+            home.count("x")
+            sys.exit(0)  # and all that a program does at its end
+        os.wait()
+        with home.transaction(durable=True) as connection:
+            connection.execute("INSERT INTO counters VALUES ('y', 1)")
+        if not os.fork():
+            sys.exit(0)
+        os.wait()
+        home.count("x")
+        with Home(sys.argv[1]) as other:
+            print(other.counted("x"), other.counted("y"), other.rows("PRAGMA integrity_check"))
+        print(home.counted("x"), home.counted("y"))
+    """
+    assert printed(text, tmp_path) == ["3 1 [('ok',)]", "3 1"]
+
+
+def test_a_child_that_is_forked_within_a_transaction_sees_nothing_of_it_and_leaves_it_whole(tmp_path):
+    text = """
+        home = Home(sys.argv[1])
+        with home.transaction() as connection:
+            connection.execute("INSERT INTO counters VALUES ('a', 1)")
+            child = os.fork()
+            if not child:
+                print(home.rows("SELECT * FROM counters"), flush=True)
+                try:
+                    home.count("b")
+                except StoreError as error:
+                    print("locked" in str(error), flush=True)
+                os._exit(0)
+            os.waitpid(child, 0)
+            connection.execute("INSERT INTO counters VALUES ('c', 1)")
+        print(home.rows("SELECT * FROM counters"), home.rows("PRAGMA integrity_check"))
+    """
+    assert printed(text, tmp_path) == ["[]", "True", "[('a', 1), ('c', 1)] [('ok',)]"]
+
+
+@pytest.mark.parametrize("end", ["pass", "raise SystemExit"])
+def test_a_child_that_is_forked_within_a_transaction_ends_nothing_of_its_parent_s(tmp_path, end):
+    text = f"""
+        home, child = Home(sys.argv[1]), 1
+        try:
+            with home.transaction() as connection:
+                connection.execute("INSERT INTO counters VALUES ('a', 1)")
+                child = os.fork()
+                if child:
+                    os.waitpid(child, 0)
+                    with Home(sys.argv[1]) as other:
+                        print(other.rows("SELECT * FROM counters"))
+                    connection.execute("INSERT INTO counters VALUES ('c', 1)")
+                else:
+                    {end}
+        finally:
+            if not child:
+                os._exit(0)
+        print(home.rows("SELECT * FROM counters"), home.rows("PRAGMA integrity_check"))
+    """
+    assert printed(text, tmp_path) == ["[]", "[('a', 1), ('c', 1)] [('ok',)]"]
+
+
+def test_threads_may_fork_at_once_while_another_writes(tmp_path):
+    text = """
+        import signal, threading
+        home, over, failed = Home(sys.argv[1]), threading.Event(), []
+        def write():
+            while not over.is_set():
+                home.count("x")
+        def fork():
+            for turn in range(20):
+                child = os.fork()
+                if not child:
+                    signal.alarm(5)
+                    home.rows("SELECT 1")
+                    os._exit(0)
+                if os.waitpid(child, 0)[1]:
+                    failed.append(turn)
+        threads = [threading.Thread(target=work, daemon=True) for work in (write, fork, fork, fork)]
+        for each in threads:
+            each.start()
+        for each in threads[1:]:
+            each.join(5)
+        over.set()
+        threads[0].join(1)
+        print("hang:", sum(each.is_alive() for each in threads), "children:", failed, flush=True)
+        os._exit(0)
+    """
+    assert printed(text, tmp_path) == ["hang: 0 children: []"]

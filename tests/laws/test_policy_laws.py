@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeinfer.bundle import Crop, Downscale, StripMetadata
+from edgeinfer.errors import PolicyError
 from edgeinfer.fallback import MODES, CacheLimits, Policy, QueueLimits, RemotePolicy, tightened
 
+# What `str.isprintable` takes: no controls, surrogates or unknown characters, and of separators the space alone.
+texts = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), max_size=3)
 shares = st.floats(0, 1)
 durations = st.floats(0.001, 1e9)
 bools = st.booleans()
@@ -33,17 +37,17 @@ policies = st.builds(
     min_battery=shares,
     max_wait_ms=st.none() | durations,
     cloud_when_throttled=bools,
-    default=st.none() | st.text(max_size=3),
+    default=st.none() | texts,
     cache=st.none() | st.builds(CacheLimits, st.integers(1, 1000), durations),
     queue=st.none() | st.builds(QueueLimits, st.integers(1, 1000), durations),
     reduce=reductions,
-    consent_version=st.sampled_from(["1", "2"]),
+    consent_version=st.sampled_from(["1", "2"]) | texts,
 )
 remotes = st.builds(
     RemotePolicy,
     mode=st.none() | st.sampled_from(MODES),
     threshold=st.none() | shares,
-    max_escalations_per_hour=st.none() | st.integers(-5, 2000),
+    max_escalations_per_hour=st.none() | st.integers(0, 2000),
     metered=st.none() | bools,
     cache=st.none() | bools,
     queue=st.none() | bools,
@@ -78,11 +82,14 @@ def test_what_it_asks_for_holds(policy, remote):
     if remote.threshold is not None and made.threshold is not None:
         assert made.threshold <= remote.threshold
     if remote.max_escalations_per_hour is not None:
-        assert made.max_escalations_per_hour <= max(0, remote.max_escalations_per_hour)
+        assert made.max_escalations_per_hour <= remote.max_escalations_per_hour
     assert not (remote.metered is False and made.metered)
     assert not (remote.cache is False and made.cache is not None)
     assert not (remote.queue is False and made.queue is not None)
-    assert made.reduce[len(policy.reduce) :] == remote.reduce
+    # In their order behind the app's own, but for those that are taken already.
+    added = tuple(each for each in remote.reduce if each not in policy.reduce)
+    assert made.reduce == policy.reduce + added
+    assert set(made.reduce) == {*policy.reduce, *remote.reduce}
 
 
 @given(policies)
@@ -92,11 +99,39 @@ def test_one_that_asks_for_nothing_changes_nothing(policy):
 
 
 @given(policies, remotes)
-def test_tightening_again_by_the_same_changes_nothing_but_what_is_taken_from_pictures(policy, remote):
+def test_tightening_again_by_the_same_changes_nothing(policy, remote):
     once = tightened(policy, remote)
-    assert replace(tightened(once, remote), reduce=()) == replace(once, reduce=())
-    bare = replace(remote, reduce=())
-    assert tightened(tightened(policy, bare), bare) == tightened(policy, bare)
+    assert tightened(once, remote) == once
+    assert tightened(once, remote).digest == once.digest
+
+
+@given(policies, remotes, remotes)
+def test_tightening_by_two_in_turn_for_ever_changes_nothing_either(policy, one, other):
+    both = tightened(tightened(policy, one), other)
+    assert tightened(tightened(both, one), other) == both
+
+
+@given(policies, remotes)
+def test_what_is_taken_from_pictures_already_is_not_taken_twice(policy, remote):
+    assert tightened(policy, replace(remote, reduce=policy.reduce)).reduce == policy.reduce
+
+
+@given(policies, remotes)
+def test_what_comes_of_it_is_a_policy_with_a_digest(policy, remote):
+    assert len(tightened(policy, remote).digest) == 64
+
+
+@given(
+    st.sampled_from(["threshold", "max_escalations_per_hour"]),
+    st.integers(max_value=-1)
+    | st.floats(max_value=-1e-9)
+    | st.just(float("nan"))
+    | st.text(max_size=3)
+    | bools,
+)
+def test_a_number_from_afar_that_is_none_is_refused_when_it_is_made(name, value):
+    with pytest.raises(PolicyError):
+        RemotePolicy(**{name: value})
 
 
 @given(policies, remotes, remotes)
@@ -104,6 +139,7 @@ def test_the_order_of_two_does_not_matter(policy, one, other):
     first, second = tightened(tightened(policy, one), other), tightened(tightened(policy, other), one)
     for name in WITHOUT_ORDER:
         assert getattr(first, name) == getattr(second, name), name
+    assert set(first.reduce) == set(second.reduce)
 
 
 @given(policies, remotes)

@@ -100,6 +100,8 @@ def picture(**changes: object) -> Cloud:
             manifest,
         ),
         (replace(GOOD, reduce=(StripMetadata(),) * 16), manifest),
+        (replace(asking(send=SendOutput("embedding")), reduce=(StripMetadata(),)), with_embedding),
+        (replace(asking(send=SendOutput("embedding")), reduce=()), with_embedding),
     ],
 )
 def test_a_mapping_that_keeps_the_rules_is_taken(cloud, of):

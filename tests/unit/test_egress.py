@@ -15,7 +15,7 @@ from edgeinfer.cloud import Abilities
 from edgeinfer.cloud.metadata import ModelInfo, ServerInfo
 from edgeinfer.errors import PolicyError, StoreError
 from edgeinfer.fallback.journal import Allowed, EgressJournal, KnownServers
-from edgeinfer.privacy import Consents, Departure, EgressRecord
+from edgeinfer.privacy import PURPOSES, Consents, Departure, EgressRecord
 from edgeinfer.store import Home
 from edgeinfer.testing import FakeClock
 
@@ -236,6 +236,46 @@ def test_a_journal_refuses_what_the_user_does_not_agree_to_by_now(home, said, wh
     with pytest.raises(PolicyError, match="cloud_inference"):
         journal.begin(URL, 1, why)
     assert EgressRecord(home).entries() == []
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+@pytest.mark.parametrize(
+    ("said", "agreed"),
+    [
+        ([], False),
+        (["give 1"], False),
+        (["give 2"], True),
+        (["give 2", "withdraw"], False),
+        (["give 2", "give 1"], False),
+        (["give 1", "give 2"], True),
+        (["give 2", "withdraw", "give 2"], True),
+    ],
+)
+def test_it_notes_what_the_user_agrees_to_in_that_moment_and_refuses_all_else(home, purpose, said, agreed):
+    record, consents = EgressRecord(home), Consents(home)
+    (other,) = set(PURPOSES) - {purpose}
+    consents.give(other, "2")
+    for each in said:
+        how, *version = each.split()
+        getattr(consents, how)(purpose, *version)
+    if agreed:
+        assert record.begin(SENT, (purpose, "2")) == 1
+    else:
+        with pytest.raises(PolicyError, match="took the consent back") as error:
+            record.begin(SENT, (purpose, "2"))
+        assert error.value.found == purpose
+    assert len(record.entries()) == agreed
+    # What carries nothing of the user's needs none.
+    assert record.begin(sent("probe")) == 1 + agreed
+
+
+def test_what_is_refused_drives_nothing_out_of_the_record(home, monkeypatch):
+    record = EgressRecord(home)
+    monkeypatch.setattr(import_module("edgeinfer.privacy.egress"), "_MOST", 1)
+    record.begin(sent("a"))
+    with pytest.raises(PolicyError):
+        record.begin(sent("b"), ("cloud_inference", "1"))
+    assert ([each.why for each in record.entries()], record.dropped) == (["a"], 0)
 
 
 def test_a_consent_that_is_taken_back_between_two_requests_stops_the_second(home):

@@ -1,10 +1,9 @@
-"""home.db: whole transactions, threads, what is damaged, full, locked, of a newer release, or deleted."""
+"""home.db: whole transactions, threads, what is damaged, full, locked, or of a newer release."""
 
 from __future__ import annotations
 
 import os
 import random
-import re
 import sqlite3
 import stat
 import subprocess
@@ -25,7 +24,6 @@ from edgeinfer.testing import FakeClock
 
 ADD = "INSERT INTO counters VALUES (?, ?)"
 IMPORTS = "import os, sys\nfrom edgeinfer.store import Home\nfrom edgeinfer.errors import StoreError\n"
-ANSWER = "INSERT INTO answers VALUES (?, ?, 1.0, ?, ?)"
 SENT = Departure("http://cloud.test", "cloud_inference", "mode", 3, "p", "b")
 posix = pytest.mark.skipif(os.name != "posix", reason="forks, limits and modes are POSIX's")
 
@@ -51,10 +49,6 @@ def printed(text: str, *values: object) -> list[str]:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
-
-
-def everything_in(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
 
 
 def closed_file(folder: Path) -> Path:
@@ -313,36 +307,6 @@ def test_nobody_else_may_read_it(tmp_path, there):
         os.umask(before)
     assert modes == dict.fromkeys(("home.db", "home.db-wal", "home.db-shm"), 0o600)
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
-
-
-@pytest.mark.parametrize("length", [20, 3000, 100_000])
-def test_what_was_deleted_is_in_no_file_any_more(home, length):
-    mark = b"<a secret of the user's>"
-    with Home(home.folder) as idle, home.transaction() as connection:
-        assert idle.counted("x") == 0
-        connection.execute(ANSWER, ("key-of-a-secret", "cloud", length, mark * (length // len(mark) + 1)))
-    assert mark in everything_in(home.folder)
-    with home.transaction() as connection:
-        connection.execute("DELETE FROM answers")
-    home.forget_deleted()
-    assert mark not in everything_in(home.folder)
-    assert b"key-of-a-secret" not in everything_in(home.folder)
-
-
-def test_what_was_deleted_among_many_is_in_no_file_any_more(home):
-    draw = random.Random(0)
-    for at in range(400):
-        origin, length = draw.choice(["cloud", "device"]), draw.choice([50, 200, 600, 1500, 6000])
-        mark = f"<{origin}-{at:04d}>".encode()
-        with home.transaction() as connection:
-            key = f"{draw.randbytes(16).hex()}:{origin}"
-            connection.execute(ANSWER, (key, origin, length, mark * (length // len(mark))))
-    with home.transaction() as connection:
-        connection.execute("DELETE FROM answers WHERE origin = 'cloud'")
-    home.forget_deleted()
-    left = everything_in(home.folder)
-    assert re.search(rb"<device-\d{4}>", left)
-    assert sorted(set(re.findall(rb"<cloud-\d{4}>", left))) == []
 
 
 @posix

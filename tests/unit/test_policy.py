@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import fields, replace
 from math import inf, nan
 from pathlib import Path
@@ -17,10 +18,7 @@ from edgeinfer.fallback import (
     CacheLimits,
     Policy,
     QueueLimits,
-    RemotePolicy,
     load_policy,
-    read_remote_policy,
-    tightened,
 )
 
 # Every field with another value than its own.
@@ -106,18 +104,28 @@ def test_without_a_word_nothing_leaves_the_device_and_nothing_is_kept():
     [
         ("mode", ["", "cloud", "Only_on_device", None, 0]),
         ("threshold", [-0.001, 1.001, nan, inf]),
-        ("deadline_ms", [0.0, -1.0, inf, nan]),
-        ("least_cloud_ms", [-0.1, inf, nan]),
-        ("max_escalations_per_hour", [-1]),
-        ("min_battery", [-0.1, 1.1, nan]),
-        ("max_wait_ms", [-1.0, nan]),
+        ("deadline_ms", [0.0, -1.0, inf, nan, 1.1e15, 10**400]),
+        ("least_cloud_ms", [-0.1, inf, nan, 1.1e15]),
+        ("max_escalations_per_hour", [-1, 10**16]),
+        ("min_battery", [-0.1, 1.1, nan, inf]),
+        ("max_wait_ms", [-1.0, nan, inf, 1.1e15]),
+        ("default", ["v" * 101, "a\n", "\x1b[2J", "\0", "\ud800", "\u202e"]),
+        ("consent_version", ["v" * 101, "a\n", "\x1b[2J", "\0", "\ud800"]),
         (
             "cache",
-            [CacheLimits(0), CacheLimits(-1), CacheLimits(1, 0.0), CacheLimits(1, inf), CacheLimits(1, nan)],
+            [CacheLimits(each) for each in (0, -1, 10**16, inf, nan)],
+        ),
+        (
+            "cache",
+            [CacheLimits(1, each) for each in (0.0, -1.0, inf, nan)],
         ),
         (
             "queue",
-            [QueueLimits(0), QueueLimits(-1), QueueLimits(1, 0.0), QueueLimits(1, inf), QueueLimits(1, nan)],
+            [QueueLimits(each) for each in (0, -1, 10**16, inf, nan)],
+        ),
+        (
+            "queue",
+            [QueueLimits(1, each) for each in (0.0, -1.0, inf, nan)],
         ),
     ],
 )
@@ -134,20 +142,58 @@ def test_a_value_out_of_range_is_refused_by_its_name(name, values):
     [
         ("mode", MODES),
         ("threshold", [0.0, 1.0, None]),
-        ("deadline_ms", [0.001, 1e9]),
-        ("least_cloud_ms", [0.0, 1e9]),
+        ("deadline_ms", [0.001, 1e9, 1e15, 5]),
+        ("least_cloud_ms", [0.0, 1e9, 1e15, 0]),
         ("max_escalations_per_hour", [0, 1_000_000]),
         ("min_battery", [0.0, 1.0]),
         ("max_wait_ms", [0.0, None]),
         ("cache", [CacheLimits(1, 0.1), None]),
         ("queue", [QueueLimits(1, 0.1), None]),
         ("reduce", [(), (Downscale(1),) * 16]),
-        ("default", ["", "Ö", None]),
+        ("default", ["", "Ö", "v" * 100, "two words", None]),
+        ("consent_version", ["", "Ö", "v" * 100]),
     ],
 )
 def test_values_at_the_ends_of_their_ranges_are_taken(name, values):
     for value in values:
         assert getattr(Policy(**{name: value}), name) == value
+
+
+TYPES = {
+    "mode": [True, 1, [], {}, ("only_on_device",), b"only_on_device"],
+    "offline": [None, 0, 1, "no", "true", []],
+    "threshold": [True, False, "0.5", [], 0.5j],
+    "deadline_ms": [None, True, "1000", []],
+    "least_cloud_ms": [None, True, "0", []],
+    "max_escalations_per_hour": [None, True, 1.0, 1.5, nan, inf, "60", []],
+    "metered": [None, 0, 1, "no", []],
+    "min_battery": [None, True, "0.5", []],
+    "max_wait_ms": [True, "100", []],
+    "cloud_when_throttled": [None, 0, 1, "no", []],
+    "default": [5, True, False, b"unknown", ["unknown"], 1.5],
+    "cache": [5, True, False, 0, "", {}, (), {"max_bytes": 1}, QueueLimits(),
+              CacheLimits("1"), CacheLimits(True), CacheLimits(None), CacheLimits(1, None), CacheLimits(1, "60")],
+    "queue": [5, True, False, 0, "", {}, (), {"max_bytes": 1}, CacheLimits(),
+              QueueLimits("1"), QueueLimits(True), QueueLimits(None), QueueLimits(1, None), QueueLimits(1, "60")],
+    "reduce": [None, 5, True, "downscale", Downscale(8), ("downscale",), ({"op": "downscale", "longest": 8},)],
+    "consent_version": [None, 1, True, b"1", ["1"]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_values_of_other_types_are_refused_by_their_name(name):
+    said = {}
+    for value in TYPES[name]:
+        try:
+            said[repr(value)] = str(replace(FULL, **{name: value}))
+        except Exception as error:
+            said[repr(value)] = f"{type(error).__name__}: {error}"
+    expected = f"PolicyError: {name} of the policy: expected "
+    assert {value: each for value, each in said.items() if not each.startswith(expected)} == {}
+
+
+def test_every_field_has_values_of_other_types_in_these_tests():
+    assert set(TYPES) == {each.name for each in fields(Policy)}
 
 
 def test_every_field_is_another_one_in_the_full_policy():
@@ -270,13 +316,32 @@ def test_a_file_that_is_too_large_is_refused(tmp_path, suffix):
     fitting = written(tmp_path, content + b" " * (1024 * 1024 - len(content)), suffix)
     assert load_policy(fitting) == Policy()
     fitting.write_bytes(fitting.read_bytes() + b" ")
-    with pytest.raises(PolicyError, match="expected at most 1048576, found 1048577 bytes"):
+    with pytest.raises(PolicyError, match="expected a file of at most 1048576, found 1048577 bytes"):
         load_policy(fitting)
+
+
+@pytest.mark.parametrize("suffix", [".toml", ".json"])
+def test_a_file_that_is_far_too_large_is_not_even_read(tmp_path, suffix):
+    path = written(tmp_path, b"", suffix)
+    os.truncate(path, 2**40)  # it takes no room, and none could read it
+    with pytest.raises(PolicyError, match="expected a file of at most 1048576, found 1099511627776 bytes"):
+        load_policy(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and devices with names are POSIX's")
+@pytest.mark.parametrize("what", ["a pipe", "a folder", "/dev/zero", "a link to a pipe"])
+def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path, what):
+    os.mkfifo(tmp_path / "a pipe")
+    (tmp_path / "a folder").mkdir()
+    (tmp_path / "a link to a pipe").symlink_to("a pipe")
+    with pytest.raises(PolicyError, match="expected a file of at most 1048576"):
+        load_policy(tmp_path / what)
 
 
 @pytest.mark.parametrize("name", ["nothing.toml", "nothing.json", "", "a\0b", "folder/nothing.toml"])
 def test_a_file_that_is_not_there_is_a_policy_error(tmp_path, name):
-    with pytest.raises(PolicyError, match="cannot be read"):
+    # Without a name it is a folder, which is there.
+    with pytest.raises(PolicyError, match="cannot be read" if name else "expected a file of at most"):
         load_policy(tmp_path / name)
 
 
@@ -310,7 +375,17 @@ def test_the_digest_is_that_of_the_canonical_json(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "values", [{"max_wait_ms": inf}, {"default": "\ud800"}, {"consent_version": "\ud800"}]
+    "values",
+    [
+        {"max_wait_ms": inf},
+        {"default": "\ud800"},
+        {"consent_version": "\ud800"},
+        {"deadline_ms": 1e15},
+        {"least_cloud_ms": 1e15, "max_wait_ms": 1e15},
+        {"max_escalations_per_hour": 10**15},
+        {"cache": CacheLimits(10**15, 1e15), "queue": QueueLimits(10**15, 1e15)},
+        {"default": "v" * 100, "consent_version": "Ö" * 100},
+    ],
 )
 def test_a_policy_that_is_taken_has_a_digest(values):
     try:
@@ -318,47 +393,3 @@ def test_a_policy_that_is_taken_has_a_digest(values):
     except EdgeInferError:
         return
     assert len(policy.digest) == 64
-
-
-@pytest.mark.parametrize(
-    ("document", "expected"),
-    [
-        ({}, RemotePolicy()),
-        ({"mode": "only_on_device"}, RemotePolicy(mode="only_on_device")),
-        (
-            {"threshold": 1, "max_escalations_per_hour": 0},
-            RemotePolicy(threshold=1.0, max_escalations_per_hour=0),
-        ),
-        ({"metered": False, "cache": False, "queue": None}, RemotePolicy(metered=False, cache=False)),
-        ({"reduce": [{"op": "downscale", "longest": 9}]}, RemotePolicy(reduce=(Downscale(9),))),
-    ],
-)
-def test_a_remote_policy_is_read_from_parsed_json(document, expected):
-    assert read_remote_policy(document) == expected
-
-
-@pytest.mark.parametrize(
-    "document",
-    [
-        None, [], "only_on_device", 1,
-        {"moode": "only_on_device"}, {"offline": True}, {"consent_version": "1"}, {"mode": "nowhere"},
-        {"threshold": "0.5"}, {"threshold": nan}, {"cache": 0}, {"cache": {"max_bytes": 1}}, {"metered": "false"},
-        {"max_escalations_per_hour": True}, {"reduce": [{"op": "downscale"}]},
-        {"reduce": [{"op": "downscale", "longest": 1, "more": 1}]}, {1: 2},
-    ],
-    ids=str,
-)  # fmt: skip
-def test_a_remote_policy_with_a_mistake_is_refused(document):
-    with pytest.raises(PolicyError, match=r"^remote policy"):
-        read_remote_policy(document)
-
-
-@pytest.mark.parametrize(
-    "document", [{"threshold": -0.5}, {"threshold": 1.5}, {"max_escalations_per_hour": -1}]
-)
-def test_a_remote_policy_that_is_read_can_be_applied(document):
-    try:
-        remote = read_remote_policy(document)
-    except PolicyError:
-        return
-    assert tightened(FULL, remote).threshold <= FULL.threshold

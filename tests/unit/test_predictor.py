@@ -183,6 +183,47 @@ def test_only_on_device_says_why_the_cloud_was_not_asked(tmp_path):
     assert error.value.cloud == "the mode is only_on_device"
 
 
+def test_offline_says_so_in_the_error(tmp_path):
+    rig = Rig(tmp_path, mode="only_in_cloud", offline=True)
+    with pytest.raises(ei.NoAnswerError) as error:
+        rig.own.predict(SURE)
+    assert error.value.cloud == "the policy is offline"
+
+
+def test_what_surrounds_a_device_and_cannot_be_told_keeps_the_answer_there(tmp_path):
+    rig = Rig(tmp_path)
+    rig.own._services._parts.__dict__["surroundings"] = lambda: 1 / 0
+    with pytest.warns(RuntimeWarning, match="surroundings raised ZeroDivisionError"):
+        given = rig.own.predict(UNSURE)
+    assert given.source == "device"
+    assert "there is no network" in given.reason
+
+
+@pytest.mark.parametrize("deadline_ms", [float("inf"), 1e14])
+def test_any_deadline_will_do(tmp_path, deadline_ms):
+    rig = Rig(tmp_path)
+    assert rig.own.predict(SURE, deadline_ms=deadline_ms).source == "device"
+    assert rig.own.predict(UNSURE, deadline_ms=deadline_ms).source == "cloud"
+
+
+def test_numbers_beyond_the_bundle_s_type_are_no_answer(tmp_path):
+    rig = Rig(tmp_path)
+    rig.server._model = lambda _: {"y": np.array([[1e300, 0.0]])}
+    given = rig.own.predict(UNSURE)
+    assert given.source == "device"
+    assert "values beyond float32" in given.reason
+
+
+def test_many_threads_share_one_budget_of_escalations(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    rig = Rig(tmp_path, max_escalations_per_hour=1)
+    rig.own.check_cloud()
+    with ThreadPoolExecutor(8) as pool:
+        given = list(pool.map(lambda _: rig.own.predict(UNSURE).source, range(16)))
+    assert given.count("cloud") == 1
+
+
 def test_a_caller_s_own_error_is_sent_nowhere(tmp_path):
     rig = Rig(tmp_path, default="unknown")
     for wrong in (

@@ -10,6 +10,8 @@ import pytest
 from predictor_rig import DOWN, SURE, UNSURE, Rig
 
 import edgeinfer as ei
+from edgeinfer.bundle import Cloud as Mapping
+from edgeinfer.bundle import CloudInput, CloudOutput, Crop
 from edgeinfer.errors import EngineRunError
 from edgeinfer.host import Surroundings
 from edgeinfer.net import Response
@@ -206,15 +208,18 @@ def test_what_waits_is_drained_by_itself_once_the_cloud_answers(tmp_path):
     assert answers[0].id == waiting.deferred
 
 
-def test_a_hook_that_raises_is_a_warning_and_the_case_has_left(tmp_path):
+def test_a_hook_that_raises_is_a_warning_and_the_case_waits_on(tmp_path):
     rig, _ = waiting_rig(tmp_path, on_deferred=lambda _: 1 / 0)
     rig.around = Surroundings("none")
     rig.own.predict(UNSURE)
     rig.around = Surroundings()
     rig.clock.advance(10)
     with pytest.warns(RuntimeWarning, match="on_deferred raised ZeroDivisionError"):
-        assert rig.own.drain() == 1
-    assert rig.own.health.waiting == 0
+        assert rig.own.drain() == 0
+    assert rig.own.health.waiting == 1
+    later: list[ei.Deferred] = []
+    rig.own._on_deferred = later.append
+    assert (rig.own.drain(), len(later), rig.own.health.waiting) == (1, 1, 0)
 
 
 def test_draining_needs_somewhere_for_the_answers(tmp_path):
@@ -236,3 +241,90 @@ def test_a_predictor_that_is_offline_lets_cases_wait_and_sends_none(tmp_path):
     rig, answers = waiting_rig(tmp_path, offline=True)
     assert rig.own.predict(UNSURE).deferred is not None
     assert (rig.own.drain(), answers, rig.transport.requests) == (0, [], [])
+
+
+def test_a_case_is_not_sent_once_more_is_to_be_taken_from_it(tmp_path):
+    rig, answers = waiting_rig(tmp_path)
+    picture = np.full((8, 8), 140, np.uint8)
+    rig.around = Surroundings("none")
+    assert rig.own.predict(picture).deferred is not None
+    rig.around = Surroundings()
+    rig.clock.advance(10)
+    rig.own.tighten(ei.RemotePolicy(reduce=(Crop(0.0, 0.0, 0.5, 0.5),)))
+    assert (rig.own.drain(), answers, rig.inferences) == (0, [], 0)
+    assert rig.home.counted("deferred.outdated") == 1
+
+
+@pytest.mark.parametrize("purpose", BOTH)
+def test_consent_that_is_taken_back_while_a_case_is_worked_on_keeps_it_back(tmp_path, purpose):
+    rig, answers = waiting_rig(tmp_path)
+    rig.around = Surroundings("none")
+    rig.own.predict(UNSURE)
+    rig.around = Surroundings()
+    rig.clock.advance(10)
+    right = rig.transport.answer
+
+    def answer(request):
+        ei.Consents(rig.home).withdraw(purpose)
+        ei.Consents(rig.home).give(purpose)
+        ei.Consents(rig.home).withdraw(purpose)
+        return right(request)
+
+    rig.transport.answer = answer
+    assert (rig.own.drain(), answers, rig.inferences) == (0, [], 0)
+
+
+@pytest.mark.parametrize("ends", ["tighten", "close"])
+def test_working_through_the_queue_ends_when_nothing_may_be_sent_any_more(tmp_path, ends):
+    rig, answers = waiting_rig(tmp_path)
+    rig.around = Surroundings("none")
+    for _ in range(3):
+        rig.own.predict(UNSURE)
+    rig.around = Surroundings()
+    rig.clock.advance(10)
+
+    def take(answer):
+        answers.append(answer)
+        if ends == "close":
+            rig.own.close()
+        else:
+            rig.own.tighten(ei.RemotePolicy(mode="only_on_device"))
+
+    rig.own._on_deferred = take
+    assert rig.own.drain() == 1
+    assert rig.home.rows("SELECT COUNT(*) FROM deferred") == [(2,)]
+
+
+@pytest.mark.parametrize("answer", [Response(404), Response(302), Response(200, {}, b"<html>sign in</html>")])
+def test_a_server_that_is_another_one_for_a_while_costs_no_case(tmp_path, answer):
+    rig, answers = waiting_rig(tmp_path)
+    rig.around = Surroundings("none")
+    rig.own.predict(UNSURE)
+    rig.around = Surroundings()
+    rig.clock.advance(10)
+    right, rig.transport.answer = rig.transport.answer, lambda _: answer
+    assert rig.own.drain() == 0
+    assert rig.own.health.waiting == 1
+    rig.transport.answer = right
+    rig.clock.advance(120)
+    assert rig.own.drain() == 1
+
+
+def test_cases_that_nobody_asks_for_any_more_are_erased_at_the_next_start(tmp_path):
+    rig, _ = waiting_rig(tmp_path)
+    rig.around = Surroundings("none")
+    rig.own.predict(UNSURE)
+    rig.clock.advance(30 * 86_400)
+    ei.Predictor(rig.model, home=rig.home)
+    assert rig.home.rows("SELECT COUNT(*) FROM deferred") == [(0,)]
+
+
+def test_answers_under_other_labels_are_not_those_of_before(tmp_path):
+    rig = Rig(tmp_path, cache=CACHE)
+    assert rig.own.predict(UNSURE).label == "light"
+    mapping = Mapping("m", {"image": CloudInput("x")}, {"logits": CloudOutput("y", ("light", "dark"))})
+    other = ei.Predictor(
+        rig.model, rig.own._services._parts.endpoint, policy=rig.own.policy, home=rig.home, mapping=mapping,
+        transport=rig.transport, surroundings=Surroundings,
+    )  # fmt: skip
+    assert (other.predict(UNSURE).source, other.predict(UNSURE).label) == ("cloud", "dark")

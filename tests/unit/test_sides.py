@@ -74,7 +74,9 @@ def test_an_embedding_of_the_whole_picture_is_not_sent_where_a_part_is_to_stay(t
         Rig(tmp_path, mapping=EMBEDDED, reduce=(Crop(0, 0, 0.5, 0.5),))
     rig = Rig(tmp_path, mapping=EMBEDDED)
     with pytest.raises(ei.PolicyError, match="made by the model here"):
-        rig.own.tighten(ei.RemotePolicy(reduce=(Crop(0, 0, 0.5, 0.5),)))
+        rig.own.tighten(ei.RemotePolicy(reduce=(Crop(0, 0, 0.5, 0.5),), max_escalations_per_hour=7))
+    assert rig.own.policy.mode == "only_on_device", "what cannot be kept from leaving does not leave"
+    assert rig.own.policy.max_escalations_per_hour == 7
 
 
 @pytest.mark.parametrize(
