@@ -41,6 +41,9 @@ def unpack(data: bytes) -> tuple[list[Tensor], dict[str, Any]]:
         for name, datatype, shape, size in head["tensors"]:
             tensors.append(from_bytes(data[at : at + size], name, datatype, tuple(shape)))
             at += size
-        return tensors, head["about"]
+        about = head["about"]
+        if not isinstance(about, dict) or not all(isinstance(each.name, str) for each in tensors):
+            raise StoreError("a kept case or answer is damaged")
+        return tensors, about
     except (ValueError, LookupError, TypeError, RecursionError, EdgeInferError) as error:
         raise StoreError("a kept case or answer is damaged") from error

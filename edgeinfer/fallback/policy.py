@@ -99,7 +99,6 @@ class Policy:
     consent_version: str = "1"
 
     def __post_init__(self) -> None:
-        cache, queue = self.cache or CacheLimits(), self.queue or QueueLimits()
         for name, good, expected in (
             ("mode", self.mode in MODES, f"one of {', '.join(MODES)}"),
             ("offline", isinstance(self.offline, bool), "true or false"),
@@ -117,16 +116,9 @@ class Policy:
             ("max_wait_ms", self.max_wait_ms is None or _within(self.max_wait_ms, 0, _MOST), "0 or more"),
             ("cloud_when_throttled", isinstance(self.cloud_when_throttled, bool), "true or false"),
             ("default", self.default is None or _is_text(self.default), "text of up to 100 characters"),
-            (
-                "cache",
-                _within(cache.max_bytes, 1, _MOST) and _within(cache.ttl_s, 1e-6, _MOST),
-                "limits above 0",
-            ),
-            (
-                "queue",
-                _within(queue.max_bytes, 1, _MOST) and _within(queue.ttl_s, 1e-6, _MOST),
-                "limits above 0",
-            ),
+            ("cache", _is_limit(self.cache, CacheLimits), "CacheLimits above 0"),
+            ("queue", _is_limit(self.queue, QueueLimits), "QueueLimits above 0"),
+            ("reduce", _are_reductions(self.reduce), "a tuple of Downscale, Crop and StripMetadata"),
             ("consent_version", _is_text(self.consent_version), "text of up to 100 characters"),
         ):
             if not good:
@@ -165,7 +157,6 @@ class RemotePolicy:
 
     def __post_init__(self) -> None:
         most = self.max_escalations_per_hour
-        flags = (self.metered, self.cache, self.queue)
         for name, good, expected in (
             ("mode", self.mode in (None, *MODES), f"one of {', '.join(MODES)}"),
             ("threshold", self.threshold is None or _within(self.threshold, 0, 1), "0 to 1"),
@@ -174,7 +165,11 @@ class RemotePolicy:
                 most is None or (isinstance(most, int) and _within(most, 0, _MOST)),
                 "a whole number, 0 or more",
             ),
-            ("metered", all(each is None or isinstance(each, bool) for each in flags), "true or false"),
+            *(
+                (name, getattr(self, name) is None or isinstance(getattr(self, name), bool), "true or false")
+                for name in ("metered", "cache", "queue")
+            ),
+            ("reduce", _are_reductions(self.reduce), "a tuple of Downscale, Crop and StripMetadata"),
         ):
             if not good:
                 raise PolicyError(
@@ -225,6 +220,18 @@ def read_remote_policy(document: object) -> RemotePolicy:
 
 def _within(value: object, low: float, high: float) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_limit(value: CacheLimits | QueueLimits | None, kind: type) -> bool:
+    if value is None:
+        return True
+    return (
+        isinstance(value, kind) and _within(value.max_bytes, 1, _MOST) and _within(value.ttl_s, 1e-6, _MOST)
+    )
+
+
+def _are_reductions(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(each, Reduction) for each in value)
 
 
 def _is_text(value: object) -> bool:

@@ -15,12 +15,17 @@ from typing import Any, Literal, get_args
 
 from edgeinfer.errors import PolicyError, StoreError
 from edgeinfer.frozen import frozen
-from edgeinfer.store import Home
+from edgeinfer.store import Home, count
 
 Purpose = Literal["cloud_inference", "deferred_inference"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 _MOST_VERSION = 100
-_ALL = "SELECT id, purpose, granted, version, at, digest FROM consents ORDER BY id"
+# How many words there are is kept beside them: one that is lost is missed.
+_WORDS = "consents.words"
+_ALL = (
+    "SELECT 0, count, NULL, NULL, NULL, NULL FROM counters WHERE name = 'consents.words' "
+    "UNION ALL SELECT id, purpose, granted, version, at, digest FROM consents ORDER BY 1"
+)
 # What is kept under a purpose. What waits was also allowed to be sent at all.
 _ERASED: dict[Purpose, tuple[str, ...]] = {
     "cloud_inference": ("DELETE FROM deferred", "DELETE FROM answers WHERE origin = 'cloud'"),
@@ -70,7 +75,7 @@ class Consents:
 
         Raises:
             PolicyError: There is no such purpose.
-            StoreError: It cannot be recorded.
+            StoreError: It cannot be recorded; or it was, and copies of what was erased may still lie in the file.
         """
         self._say(purpose, False, "")
         self._home.forget_deleted()
@@ -108,6 +113,7 @@ class Consents:
             number = 1 + connection.execute("SELECT COALESCE(MAX(id), 0) FROM consents").fetchone()[0]
             word = (number, purpose, int(granted), version, self._home.clock.utc())
             connection.execute("INSERT INTO consents VALUES (?, ?, ?, ?, ?, ?)", (*word, _digest(word)))
+            count(connection, _WORDS)
             for statement in () if granted else _ERASED[purpose]:
                 connection.execute(statement)
 
@@ -127,11 +133,15 @@ def _agreed(said: Sequence[Consent], version: str) -> bool:
 
 
 def _read(rows: Sequence[tuple[Any, ...]]) -> list[Consent]:
+    known = rows[0][1] if rows and rows[0][0] == 0 else 0
+    rows = rows[1:] if known else rows
     for at, (*word, digest) in enumerate(rows, start=1):
         if word[0] != at or digest != _digest(tuple(word)):
             raise StoreError(
                 "the record of consents was changed", next_step="ask for consent again, in a new home"
             )
+    if len(rows) != known:
+        raise StoreError("the record of consents was changed", found=f"{len(rows)} words", expected=known)
     return [Consent(purpose, bool(granted), version, at) for _, purpose, granted, version, at, _ in rows]
 
 

@@ -75,12 +75,16 @@ class Home:
             connection.execute(f"PRAGMA busy_timeout = {patience_ms}")
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             connection.execute("BEGIN IMMEDIATE")
+            process = os.getpid()
             try:
                 yield connection
+                if process != os.getpid():
+                    raise StoreError("this process was forked within a transaction, which is its parent's")
                 connection.execute("COMMIT")
             except BaseException:
-                with suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
+                if process == os.getpid():
+                    with suppress(sqlite3.Error):
+                        connection.execute("ROLLBACK")
                 raise
 
     def rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
@@ -234,7 +238,7 @@ def _after_fork(*, child: bool) -> None:
 
 
 def _about_to_fork() -> None:
-    _forking.homes.extend(_homes)
+    _forking.homes.extend(list(_homes))
     for home in _forking.homes:
         home._lock.acquire()
 

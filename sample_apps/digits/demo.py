@@ -76,7 +76,7 @@ def _table() -> Table:
 
 
 def _cascade() -> Table:
-    """Return what handing unsure answers on would cost and gain, as the bundle states it; * is what it recommends."""
+    """Return what handing unsure answers on would cost and gain, as the bundle states it."""
     with ei.open_bundle(BUNDLE) as bundle:
         cascade = bundle.manifest.cascade
     assert cascade is not None, "the converter measures it"

@@ -21,7 +21,6 @@ from edgeinfer.bundle import (
     CloudOutput,
     Crop,
     Document,
-    Downscale,
     DriftReference,
     Feature,
     InputStatistic,
@@ -36,7 +35,6 @@ from edgeinfer.bundle import (
     SendPicture,
     SendTensor,
     Softmax,
-    StripMetadata,
     TopConfidence,
     TopK,
     encode,
@@ -95,9 +93,7 @@ def clouds(draw: st.DrawFn, output: Output) -> Cloud:
     datatype = "BYTES" if isinstance(send, SendPicture) else draw(st.sampled_from(["FP32", "BF16", "UINT8"]))
     left, right = sorted(draw(st.lists(SHARES, min_size=2, max_size=2, unique=True)))
     crop = st.just(Crop(left, left, right, right))
-    reduce = draw(
-        st.lists(crop | st.builds(Downscale, st.integers(1, 9999)) | st.builds(StripMetadata), max_size=3)
-    )
+    reduce = draw(st.lists(taken, max_size=3))
     return Cloud(
         draw(printable),
         {"image": CloudInput(draw(printable), datatype, None, send)},

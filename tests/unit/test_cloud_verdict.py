@@ -9,6 +9,7 @@ import pytest
 from edgeinfer.cloud.verdict import of_network, of_status
 from edgeinfer.errors import (
     BadResponseError,
+    CloudElsewhereError,
     CloudFailedError,
     CloudRefusedError,
     CloudRequestError,
@@ -23,15 +24,15 @@ from edgeinfer.net import Response
 
 # Status: the error, whether it may pass, whether it speaks against the server, seconds to leave the server alone.
 TABLE = [
-    (301, CloudRequestError, False, False, 60),
-    (302, CloudRequestError, False, False, 60),
-    (304, CloudRequestError, False, False, 60),
-    (307, CloudRequestError, False, False, 60),
-    (308, CloudRequestError, False, False, 60),
+    (301, CloudElsewhereError, False, False, 60),
+    (302, CloudElsewhereError, False, False, 60),
+    (304, CloudElsewhereError, False, False, 60),
+    (307, CloudElsewhereError, False, False, 60),
+    (308, CloudElsewhereError, False, False, 60),
     (400, CloudRequestError, False, False, 0),
     (401, CloudRefusedError, False, False, 60),
     (403, CloudRefusedError, False, False, 60),
-    (404, CloudRequestError, False, False, 60),
+    (404, CloudElsewhereError, False, False, 60),
     (405, CloudRequestError, False, False, 0),
     (408, CloudFailedError, True, True, 0),
     (409, CloudRequestError, False, False, 0),

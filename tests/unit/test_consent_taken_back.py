@@ -37,11 +37,11 @@ def note_what_is_sent(home: Home) -> None:
 
 
 def tell_the_journal(home: Home) -> None:
-    EgressJournal(home, Allowed(NOW, "1", "p", "b", "")).begin(URL, 3, "mode")
+    EgressJournal(home, Allowed((NOW,), "1", "p", "b", "")).begin(URL, 3, "mode")
 
 
 def tell_the_journal_of_a_case_that_waited(home: Home) -> None:
-    EgressJournal(home, Allowed(DEFERRED, "1", "p", "b", "")).begin(URL, 3, "deferred")
+    EgressJournal(home, Allowed((DEFERRED,), "1", "p", "b", "")).begin(URL, 3, "deferred")
 
 
 # What is done, where it is kept, the consent that is taken back, and whether to do it then raises.

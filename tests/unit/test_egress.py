@@ -21,7 +21,7 @@ from edgeinfer.testing import FakeClock
 
 URL = "http://cloud.test/v2/models/m/infer"
 SENT = Departure(URL, "cloud_inference", "low_confidence", 1234, "p" * 64, "b" * 64, "downscale 64")
-ALLOWED = Allowed("cloud_inference", "2", "p" * 64, "b" * 64, "downscale 64")
+ALLOWED = Allowed(("cloud_inference",), "2", "p" * 64, "b" * 64, "downscale 64")
 DAY = 86_400.0
 
 

@@ -70,3 +70,13 @@ def test_a_server_whose_answers_have_other_shapes_is_left_alone_after_five(tmp_p
     for _ in range(20):
         assert rig.own.predict(UNSURE).source == "device"
     assert rig.inferences == 5
+
+
+def test_many_threads_share_one_budget_of_escalations(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    rig = Rig(tmp_path, max_escalations_per_hour=1)
+    rig.own.check_cloud()
+    with ThreadPoolExecutor(8) as pool:
+        given = list(pool.map(lambda _: rig.own.predict(UNSURE).source, range(16)))
+    assert given.count("cloud") == 1

@@ -214,16 +214,6 @@ def test_numbers_beyond_the_bundle_s_type_are_no_answer(tmp_path):
     assert "values beyond float32" in given.reason
 
 
-def test_many_threads_share_one_budget_of_escalations(tmp_path):
-    from concurrent.futures import ThreadPoolExecutor
-
-    rig = Rig(tmp_path, max_escalations_per_hour=1)
-    rig.own.check_cloud()
-    with ThreadPoolExecutor(8) as pool:
-        given = list(pool.map(lambda _: rig.own.predict(UNSURE).source, range(16)))
-    assert given.count("cloud") == 1
-
-
 def test_a_caller_s_own_error_is_sent_nowhere(tmp_path):
     rig = Rig(tmp_path, default="unknown")
     for wrong in (

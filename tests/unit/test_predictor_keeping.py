@@ -297,7 +297,7 @@ def test_working_through_the_queue_ends_when_nothing_may_be_sent_any_more(tmp_pa
 
 @pytest.mark.parametrize("answer", [Response(404), Response(302), Response(200, {}, b"<html>sign in</html>")])
 def test_a_server_that_is_another_one_for_a_while_costs_no_case(tmp_path, answer):
-    rig, answers = waiting_rig(tmp_path)
+    rig, _ = waiting_rig(tmp_path)
     rig.around = Surroundings("none")
     rig.own.predict(UNSURE)
     rig.around = Surroundings()

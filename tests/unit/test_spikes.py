@@ -109,7 +109,7 @@ def with_labels(path, labels, version="1"):
     blobs = BlobSet()
     base = sample_manifest(blobs)
     output = replace(base.outputs[0], labels=labels)
-    plain = {"confusion": None, "drift": None, "cascade": None}
+    plain = {"confusion": None, "drift": None, "cascade": None, "cloud": None}
     write_bundle(path, replace(base, version=version, outputs=(output,), **plain), blobs)
     return path
 
