@@ -84,15 +84,9 @@ def _cascade() -> Table:
     for title in ("less confident than", "handed on", "right (95% CI)"):
         table.add_column(title, justify="right", no_wrap=True)
     rows = [("nothing", 0.0, cascade.student_accuracy)]
-    rows += [
-        (
-            f"{point.threshold:g}{' *' if point.threshold == cascade.recommended else ''}",
-            point.escalation.value,
-            point.accuracy,
-        )
-        for point in cascade.points
-        if point.threshold in (0.5, 0.8, cascade.recommended)
-    ]
+    for point in cascade.points:
+        if point.threshold in (0.5, 0.8, 0.95):
+            rows.append((f"{point.threshold:.0%}", point.escalation.value, point.accuracy))
     rows.append(("everything", 1.0, cascade.teacher_accuracy))
     for name, sent, right in rows:
         table.add_row(

@@ -21,6 +21,7 @@ from edgeinfer.bundle import (
     CloudOutput,
     Crop,
     Document,
+    Downscale,
     DriftReference,
     Feature,
     InputStatistic,
@@ -35,6 +36,7 @@ from edgeinfer.bundle import (
     SendPicture,
     SendTensor,
     Softmax,
+    StripMetadata,
     TopConfidence,
     TopK,
     encode,
@@ -93,6 +95,9 @@ def clouds(draw: st.DrawFn, output: Output) -> Cloud:
     datatype = "BYTES" if isinstance(send, SendPicture) else draw(st.sampled_from(["FP32", "BF16", "UINT8"]))
     left, right = sorted(draw(st.lists(SHARES, min_size=2, max_size=2, unique=True)))
     crop = st.just(Crop(left, left, right, right))
+    # What the model here makes of a whole picture is not sent where something is to be taken from it.
+    some = crop | st.builds(Downscale, st.integers(1, 9999)) | st.builds(StripMetadata)
+    taken = st.builds(StripMetadata) if isinstance(send, SendOutput) else some
     reduce = draw(st.lists(taken, max_size=3))
     return Cloud(
         draw(printable),
