@@ -220,7 +220,7 @@ class Conversation:
             tensors = yield Do(partial(side.tensors, item))
             answered = yield from client.steps(tensors, side.wanted, call, side.outputs)
             kept = Kept(side.outputs(answered.tensors), "cloud", client.model, answered.server)
-            said, outcome = self._meaning(kept, prepared), "answered"
+            said, outcome = services.interpreted(kept, prepared), "answered"
         except _CLOUD_FAILURES as error:
             self._cloud_error, outcome = error, _brief(error)
         ms = (services.clock.monotonic() - begun) * 1e3
@@ -237,7 +237,7 @@ class Conversation:
         found = said = None
         with suppress(StoreError, EngineRunError):
             found = cache.get(cache.key(prepared[0]), self._origins())
-            said = None if found is None else self._meaning(found, prepared)
+            said = None if found is None else self._services.interpreted(found, prepared)
         if found is None or said is None:  # it was erased meanwhile, or means nothing
             self._lost_cache = True
             return None
@@ -284,9 +284,6 @@ class Conversation:
         if self._deferred is None:
             return f"{reason.removesuffix('; the case waits')}; the queue is full"
         return reason
-
-    def _meaning(self, answer: Kept, prepared: Prepared) -> Meaning:
-        return self._services.interpreted(answer, prepared)
 
     def _said(
         self,

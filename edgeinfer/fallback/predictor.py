@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -307,13 +306,7 @@ class Predictor:
         return None if self._closed or policy.offline or services.client is None else (policy, services)
 
     def _hand_over(self, answer: Deferred) -> bool:
-        assert self._on_deferred is not None, "checked before the queue is worked through"
-        try:
-            self._on_deferred(answer)
-        except Exception as error:  # the app's own code may raise anything
-            warnings.warn(f"on_deferred raised {error!r}", RuntimeWarning, stacklevel=2)
-            return False
-        return True
+        return tell(self._on_deferred, answer, "on_deferred")
 
     def _drain_soon(self) -> None:
         """Work through the queue on a thread, where there is one to work through."""

@@ -119,14 +119,20 @@ class Watch:
             tell(self._hook, health, "on_health")
 
 
-def tell(hook: Callable[[Record], object] | None, record: Record, name: str) -> None:
-    """Call a hook of the caller's; what it raises is a warning, since an answer must not be lost to it."""
+def tell(hook: Callable[[Record], object] | None, record: Record, name: str) -> bool:
+    """Call a hook of the caller's; what it raises is a warning, since an answer must not be lost to it.
+
+    Returns:
+        False where it raised.
+    """
     if hook is None:
-        return
+        return True
     try:
         hook(record)
     except Exception as error:  # the caller's own code may raise anything
         warnings.warn(f"{name} raised {error!r}", RuntimeWarning, stacklevel=2)
+        return False
+    return True
 
 
 def _ends(variant: Variant) -> dict[str, tuple[np.float32, np.float32]]:
