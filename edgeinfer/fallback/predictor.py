@@ -298,7 +298,7 @@ class Predictor:
             self._drain_soon()
         return prediction
 
-    def _deciding(self, hook: Callable[[Decided], object]) -> Callable[[Signals, Route], None]:
+    def _deciding(self, hook: Callable[[Decided], object]) -> Callable[[Signals, Route], object]:
         return lambda signals, route: tell(hook, Decided(signals, route), "on_decision")
 
     def _may_drain(self) -> tuple[Policy, Services] | None:

@@ -55,7 +55,7 @@ class Parts:
     side: CloudSide | None = None
     home: Home | None = None
     sealer: Sealer | None = None
-    on_decision: Callable[[Signals, Route], None] | None = None
+    on_decision: Callable[[Signals, Route], object] | None = None
     on_cloud: Callable[[], None] | None = None
 
 
