@@ -76,7 +76,7 @@ class Journal:
 def journaled(client, transport, clock, journal):
     """Ask with a journal."""
     call = Call(clock.monotonic() + 10, journal, "unsure")
-    return performed(client.steps(X, ["y"], call), Performer(transport, clock).now)
+    return performed(client.steps(X, ["y"], call), Performer(clock, transport).now)
 
 
 def on_a_thread(client, inputs=X, **more):

@@ -82,6 +82,7 @@ class V2Client:
         endpoint: The server.
         model: The model's name there.
         url: The model's address.
+        performer: Performs the steps of its conversations.
 
     Args:
         endpoint: The server.
@@ -108,7 +109,7 @@ class V2Client:
         self.url = model_url(endpoint.url, self.model, endpoint.version)
         self.clock: Clock = clock or SystemClock()
         self._transport: Transport = transport or HttpTransport(endpoint.certificates, endpoint.proxy)
-        self._performer = Performer(self._transport, self.clock)
+        self.performer = Performer(self.clock, self._transport)
         self._asker = Asker(endpoint, self.clock, draw)
         self._known, self._check = known, check
         self._abilities: Abilities | None = None
@@ -139,29 +140,29 @@ class V2Client:
             NetworkError: There was no whole answer.
             CloudError: There was another than what was asked for.
         """
-        return performed(self.steps(inputs, outputs, self._call(deadline_s)), self._performer.now)
+        return performed(self.steps(inputs, outputs, self._call(deadline_s)), self.performer.now)
 
     async def ainfer(
         self, inputs: Sequence[Tensor], outputs: Sequence[str] = (), *, deadline_s: float = 10.0
     ) -> Answered:
         """Ask the model without blocking the event loop; as `infer` otherwise."""
-        return await aperformed(self.steps(inputs, outputs, self._call(deadline_s)), self._performer.later)
+        return await aperformed(self.steps(inputs, outputs, self._call(deadline_s)), self.performer.later)
 
     def metadata(self, *, deadline_s: float = 10.0, journal: Journal | None = None) -> Abilities:
         """Return what the server says of itself and the model; raises as `infer` does."""
-        return performed(self._told(self._call(deadline_s, journal)), self._performer.now)
+        return performed(self._told(self._call(deadline_s, journal)), self.performer.now)
 
     async def ametadata(self, *, deadline_s: float = 10.0, journal: Journal | None = None) -> Abilities:
         """Return what the server says, without blocking the event loop."""
-        return await aperformed(self._told(self._call(deadline_s, journal)), self._performer.later)
+        return await aperformed(self._told(self._call(deadline_s, journal)), self.performer.later)
 
     def ready(self, *, deadline_s: float = 10.0) -> bool:
         """Whether the server says that the model is ready; False, too, where it cannot be reached."""
-        return performed(self._ready(self._call(deadline_s)), self._performer.now)
+        return performed(self._ready(self._call(deadline_s)), self.performer.now)
 
     async def aready(self, *, deadline_s: float = 10.0) -> bool:
         """Whether the model is ready, without blocking the event loop."""
-        return await aperformed(self._ready(self._call(deadline_s)), self._performer.later)
+        return await aperformed(self._ready(self._call(deadline_s)), self.performer.later)
 
     def close(self) -> None:
         """Give back connections."""

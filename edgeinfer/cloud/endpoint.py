@@ -57,9 +57,14 @@ class Endpoint:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     circuit: CircuitLimits = field(default_factory=CircuitLimits)
 
+    @property
+    def near(self) -> bool:
+        """Whether it is on this machine, behind the loopback interface."""
+        return on_this_machine(self.url)
+
     def __post_init__(self) -> None:
         parts = _split(self.url)
-        if parts.scheme == "http" and not (self.allow_http or on_this_machine(self.url)):
+        if parts.scheme == "http" and not (self.allow_http or self.near):
             raise InputError(
                 f"the cloud's URL leads to {parts.hostname} without TLS",
                 expected="https",

@@ -15,10 +15,9 @@ if TYPE_CHECKING:
         Policy,
         QueueLimits,
         RemotePolicy,
-        load_policy,
-        read_remote_policy,
         tightened,
     )
+    from edgeinfer.fallback.policy_file import load_policy, read_remote_policy
     from edgeinfer.fallback.predictor import Predictor, PredictorHealth
 
 __getattr__ = lazily(
@@ -38,8 +37,8 @@ __getattr__ = lazily(
         "Route": "deciding",
         "Signals": "deciding",
         "decide": "deciding",
-        "load_policy": "policy",
-        "read_remote_policy": "policy",
+        "load_policy": "policy_file",
+        "read_remote_policy": "policy_file",
         "tightened": "policy",
     },
 )

@@ -12,15 +12,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Literal
 
 import numpy as np
 
 from edgeinfer.cloud.tensors import Array, Tensor, datatype_of
 from edgeinfer.errors import StoreError
+from edgeinfer.fallback.answers import Origin, RawAnswer
 from edgeinfer.fallback.packing import pack, unpack
 from edgeinfer.fallback.policy import CacheLimits
-from edgeinfer.frozen import frozen
 from edgeinfer.privacy import agreed
 from edgeinfer.store import Home
 
@@ -28,24 +27,6 @@ from edgeinfer.store import Home
 _AHEAD_S = 60.0
 # Keeping an answer is worth no more of a caller's time.
 _HURRY_MS = 10
-Origin = Literal["device", "cloud"]
-
-
-@frozen
-class Kept:
-    """An answer from the cache.
-
-    Attributes:
-        outputs: By the bundle's names, with a batch axis of 1.
-        origin: Where it was computed.
-        variant: As the first answer said.
-        engine: Likewise.
-    """
-
-    outputs: Mapping[str, Array]
-    origin: Origin
-    variant: str
-    engine: str
 
 
 class AnswerCache:
@@ -71,7 +52,7 @@ class AnswerCache:
             digest.update(value.tobytes())
         return digest.hexdigest()
 
-    def get(self, key: str, origins: tuple[Origin, ...]) -> Kept | None:
+    def get(self, key: str, origins: tuple[Origin, ...]) -> RawAnswer | None:
         """Return the answer for an item, if one of these origins lies there."""
         now = self._home.clock.utc()
         for origin, data in self._home.rows(
@@ -82,12 +63,12 @@ class AnswerCache:
                 continue
             with suppress(StoreError, LookupError):
                 tensors, about = unpack(data)
-                return Kept(
+                return RawAnswer(
                     {each.name: each.value for each in tensors}, origin, about["variant"], about["engine"]
                 )
         return None
 
-    def put(self, key: str, answer: Kept, version: str) -> None:
+    def put(self, key: str, answer: RawAnswer, version: str) -> None:
         """Keep an answer; what is too old goes, and the oldest beyond the bound.
 
         Args:

@@ -6,14 +6,11 @@ Written as steps, so that `Predictor.predict` and `Predictor.apredict` are the s
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from edgeinfer.cloud import Call
-from edgeinfer.cloud.tensors import Array
 from edgeinfer.errors import (
     CloudError,
     EdgeInferError,
@@ -24,20 +21,16 @@ from edgeinfer.errors import (
     PolicyError,
     StoreError,
 )
-from edgeinfer.fallback.answer_cache import Kept, Origin
+from edgeinfer.fallback.answers import Origin, RawAnswer
 from edgeinfer.fallback.deciding import Local, Route, Signals, decide, may_answer_at_once, needs_more, stays
-from edgeinfer.fallback.policy import Policy
-from edgeinfer.fallback.sides import Item
 from edgeinfer.frozen import changed, frozen
 from edgeinfer.inference.prediction import Attempt, Prediction, Timings
 from edgeinfer.net import Do, Steps
 
 if TYPE_CHECKING:
+    from edgeinfer.fallback.policy import Policy
     from edgeinfer.fallback.services import Services
-    from edgeinfer.inference import Detection, LabelScore
     from edgeinfer.inference.intake import Prepared, Source
-
-    Meaning = tuple[tuple[LabelScore, ...], tuple[Detection, ...] | None]
 
 # What keeps the cloud from answering; anything else is a fault of ours.
 _CLOUD_FAILURES = (NetworkError, CloudError, EngineRunError, InputError, PolicyError, StoreError)
@@ -202,7 +195,7 @@ class Conversation:
             return
         self._local = local
         self._attempts.append(Attempt("device", "answered", (time.perf_counter() - start) * 1e3))
-        yield from self._keep(prepared, Kept(local.outputs, "device", local.variant, local.engine))
+        yield from self._keep(prepared, RawAnswer(local.outputs, "device", local.variant, local.engine))
 
     def _failed_here(self, error: EdgeInferError, start: float) -> None:
         self._local_error = error
@@ -213,14 +206,16 @@ class Conversation:
         client, side = services.client, services.side
         assert client is not None, "the policy needs an endpoint"
         assert side is not None, "likewise"
+        from edgeinfer.cloud import Call
+
         call = Call(self._cloud_until(), services.journal(self._policy, "cloud_inference"), route.why)
-        start, begun = time.perf_counter(), services.clock.monotonic()
-        item = Item(self._source, prepared[0], None if self._local is None else self._local.outputs)
+        start, begun, outcome = time.perf_counter(), services.clock.monotonic(), "answered"
+        outputs = None if self._local is None else self._local.outputs
         try:
-            tensors = yield Do(partial(side.tensors, item))
+            tensors = yield Do(partial(side.tensors, self._source, prepared[0], outputs))
             answered = yield from client.steps(tensors, side.wanted, call, side.outputs)
-            kept = Kept(side.outputs(answered.tensors), "cloud", client.model, answered.server)
-            said, outcome = services.interpreted(kept, prepared), "answered"
+            raw = RawAnswer(side.outputs(answered.tensors), "cloud", client.model, answered.server)
+            answer = services.interpreted(raw, prepared[1])
         except _CLOUD_FAILURES as error:
             self._cloud_error, outcome = error, _brief(error)
         ms = (services.clock.monotonic() - begun) * 1e3
@@ -228,23 +223,23 @@ class Conversation:
         if self._cloud_error is not None:
             return None
         services.cloud_answered()
-        yield from self._keep(prepared, kept)
-        return self._said(kept, said, "cloud", (route.reason, start))
+        yield from self._keep(prepared, raw)
+        return self._said(answer, "cloud", route.reason, start)
 
     def _from_cache(self, prepared: Prepared, route: Route) -> Prediction | None:
         start, cache = time.perf_counter(), self._services.cache(self._policy)
         assert cache is not None, "an answer was found in it"
-        found = said = None
+        answer = None
         with suppress(StoreError, EngineRunError):
             found = cache.get(cache.key(prepared[0]), self._origins())
-            said = None if found is None else self._services.interpreted(found, prepared)
-        if found is None or said is None:  # it was erased meanwhile, or means nothing
+            answer = None if found is None else self._services.interpreted(found, prepared[1])
+        if answer is None:  # it was erased meanwhile, or means nothing
             self._lost_cache = True
             return None
         self._attempts.append(Attempt("cache", "answered", (time.perf_counter() - start) * 1e3))
-        return self._said(found, said, "cache", (route.reason, start))
+        return self._said(answer, "cache", route.reason, start)
 
-    def _keep(self, prepared: Prepared, answer: Kept) -> Steps[None]:
+    def _keep(self, prepared: Prepared, answer: RawAnswer) -> Steps[None]:
         cache = self._services.cache(self._policy)
         if cache is not None:
             with suppress(StoreError):  # it costs another request, never an answer
@@ -276,9 +271,10 @@ class Conversation:
         assert side is not None, "the policy needs an endpoint"
         assert queue is not None, "the route says that it may wait"
         assert self._local is not None, "it waits for a better answer"
-        item, version = Item(self._source, prepared[0], self._local.outputs), self._policy.consent_version
+        version = self._policy.consent_version
+        tensors = partial(side.tensors, self._source, prepared[0], self._local.outputs)
         try:
-            self._deferred = yield Do(lambda: queue.put(side.tensors(item), {"side": side.digest}, version))
+            self._deferred = yield Do(lambda: queue.put(tensors(), {"side": side.digest}, version))
         except (StoreError, InputError, PolicyError) as error:
             return f"{reason.removesuffix('; the case waits')}; it cannot wait ({_brief(error)})"
         if self._deferred is None:
@@ -286,45 +282,31 @@ class Conversation:
         return reason
 
     def _said(
-        self,
-        answer: Kept,
-        said: Meaning,
-        source: Literal["cloud", "cache"],
-        how: tuple[str, float],
+        self, answer: Prediction, source: Literal["cloud", "cache"], reason: str, start: float
     ) -> Prediction:
-        (reason, start), (top, detections) = how, said
         now = time.perf_counter()
-        return Prediction(
-            label=top[0].label if top else None,
-            confidence=top[0].confidence if top else None,
-            top=top,
-            detections=detections,
-            outputs=answer.outputs,
+        return changed(
+            answer,
             source=source,
             reason=reason,
-            variant=answer.variant,
-            engine=answer.engine,
-            bundle=self._services.model.digest,
             latency_ms=(now - self._started) * 1e3,
             timings=Timings(self._prepared_s * 1e3, (now - start) * 1e3, 0.0),
             attempts=tuple(self._attempts),
         )
 
     def _default(self, reason: str) -> Prediction:
-        outputs: Mapping[str, Array] = {}
-        now = time.perf_counter()
         return Prediction(
             label=self._policy.default,
             confidence=None,
             top=(),
             detections=None,
-            outputs=outputs,
+            outputs={},
             source="default",
             reason=reason,
             variant="",
             engine="",
             bundle=self._services.model.digest,
-            latency_ms=(now - self._started) * 1e3,
+            latency_ms=(time.perf_counter() - self._started) * 1e3,
             timings=Timings(self._prepared_s * 1e3, 0.0, 0.0),
             attempts=tuple(self._attempts),
         )

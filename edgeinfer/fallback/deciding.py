@@ -17,11 +17,13 @@ Invariants, held by laws in tests/laws/test_decide_laws.py:
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from edgeinfer.fallback.policy import Policy
 from edgeinfer.frozen import frozen
-from edgeinfer.host.surroundings import Network
+
+if TYPE_CHECKING:
+    from edgeinfer.fallback.policy import Policy
+    from edgeinfer.host.surroundings import Network
 
 Where = Literal["device", "cloud", "cache", "keep", "default", "fail"]
 # Reasons that count against the budget of escalations.

@@ -16,11 +16,11 @@ from edgeinfer.errors import (
     PolicyError,
     StoreError,
 )
-from edgeinfer.fallback.answer_cache import Kept
+from edgeinfer.fallback.answers import RawAnswer
 from edgeinfer.fallback.deciding import Signals, forbidden, hindered
 from edgeinfer.fallback.deferred import CLAIM_S, DeferredQueue, Waiting
 from edgeinfer.fallback.policy import Policy
-from edgeinfer.frozen import frozen
+from edgeinfer.frozen import changed, frozen
 from edgeinfer.inference.prediction import Attempt, Prediction, Timings
 from edgeinfer.net import Do, Steps
 from edgeinfer.privacy import Purpose
@@ -135,20 +135,11 @@ def _asked(
     begun = services.clock.monotonic()
     call = Call(min(until, begun + CLAIM_S / 2), services.journal(policy, *_PURPOSES), "deferred")
     answered = yield from client.steps(case.tensors, side.wanted, call, side.outputs)
-    outputs = side.outputs(answered.tensors)
     ms = (services.clock.monotonic() - begun) * 1e3
-    top, detections = services.interpreted(Kept(outputs, "cloud", client.model, answered.server), ({}, None))
-    return Prediction(
-        label=top[0].label if top else None,
-        confidence=top[0].confidence if top else None,
-        top=top,
-        detections=detections,
-        outputs=outputs,
-        source="cloud",
+    raw = RawAnswer(side.outputs(answered.tensors), "cloud", client.model, answered.server)
+    return changed(
+        services.interpreted(raw),
         reason="the case waited for the cloud",
-        variant=client.model,
-        engine=answered.server,
-        bundle=services.model.digest,
         latency_ms=ms,
         timings=Timings(0.0, ms, 0.0),
         attempts=(Attempt("cloud", "answered", ms, call.requests, call.sent_bytes),),

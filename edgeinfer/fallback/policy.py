@@ -1,28 +1,21 @@
 """What an app allows: where answers may come from, and at what price. What comes from afar only tightens it.
 
 Invariants:
-* a remote policy never lets more leave the device than the app's own: `tightened` takes the stricter of each;
-* a policy from a file is checked key by key; one that is unknown is refused, since it may have meant a ban.
+* a remote policy never lets more leave the device than the app's own: `tightened` takes the stricter of each.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import tomllib
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-from edgeinfer.bundle import Dialect, Reduction, canonical_json, decode, encode, unique_keys
+from edgeinfer.bundle import Reduction
 from edgeinfer.errors import PolicyError
 from edgeinfer.frozen import frozen
 
 Mode = Literal["only_on_device", "prefer_on_device", "prefer_in_cloud", "only_in_cloud"]
 # The most private first.
 MODES: tuple[Mode, ...] = get_args(Mode)
-_MAX_BYTES = 1024 * 1024
 _MOST = 1e15
 _LONGEST = 100
 
@@ -127,6 +120,10 @@ class Policy:
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of its canonical JSON: the egress record names it."""
+        import hashlib
+
+        from edgeinfer.bundle import canonical_json, encode  # for what is sent: most predictors send nothing
+
         return hashlib.sha256(canonical_json(encode(self))).hexdigest()
 
 
@@ -198,26 +195,6 @@ def tightened(policy: Policy, remote: RemotePolicy) -> Policy:
     )
 
 
-def load_policy(path: str | os.PathLike[str]) -> Policy:
-    """Read a policy from TOML, or from JSON where the name ends in `.json`.
-
-    Raises:
-        PolicyError: It cannot be read, has a key that is unknown, or a value out of range.
-    """
-    policy: Policy = _read(Policy, _parsed(Path(path)), str(path))
-    return policy
-
-
-def read_remote_policy(document: object) -> RemotePolicy:
-    """Read a remote policy from parsed JSON.
-
-    Raises:
-        PolicyError: It has a key that is unknown, or a value of another type. Whoever gets it stays with what holds.
-    """
-    policy: RemotePolicy = _read(RemotePolicy, document, "remote policy")
-    return policy
-
-
 def _within(value: object, low: float, high: float) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
@@ -236,24 +213,3 @@ def _are_reductions(value: object) -> bool:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and len(value) <= _LONGEST and value.isprintable()
-
-
-def _read(kind: type[Any], document: object, where: str) -> Any:
-    return decode(kind, document, where=where, dialect=Dialect(PolicyError, True, "see docs/cloud.md"))
-
-
-def _parsed(path: Path) -> object:
-    try:
-        size = path.stat().st_size
-        if size > _MAX_BYTES or not path.is_file():
-            raise PolicyError(
-                f"policy {path}", found=f"{size} bytes", expected=f"a file of at most {_MAX_BYTES}"
-            )
-        text = path.read_bytes().decode()
-        if path.suffix == ".json":
-            return json.loads(text, object_pairs_hook=unique_keys)
-        return tomllib.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
-        raise PolicyError(
-            f"policy {path} cannot be read ({error})", next_step="write it as TOML or JSON"
-        ) from error

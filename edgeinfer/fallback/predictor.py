@@ -10,27 +10,27 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from edgeinfer.bundle import Cloud, Manifest
-from edgeinfer.cloud import Abilities, CloudHealth, Endpoint, V2Client
 from edgeinfer.errors import EdgeInferError, InputError, PolicyError, StoreError
 from edgeinfer.fallback.conversation import Conversation, Decided, RunHere
-from edgeinfer.fallback.deciding import Route, Signals
-from edgeinfer.fallback.deferred import expire
-from edgeinfer.fallback.draining import Deferred, Drain, draining
-from edgeinfer.fallback.journal import KnownServers
-from edgeinfer.fallback.policy import MODES, Mode, Policy, QueueLimits, RemotePolicy, tightened
-from edgeinfer.fallback.services import Parts, Services, sent_in_an_hour
-from edgeinfer.fallback.sides import CloudSide
+from edgeinfer.fallback.policy import MODES, Mode, Policy, RemotePolicy, tightened
+from edgeinfer.fallback.services import Parts, Services
 from edgeinfer.frozen import frozen
-from edgeinfer.host import Clock, Surroundings, SystemClock, surroundings_now
+from edgeinfer.host import Clock, SystemClock
 from edgeinfer.inference.watch import tell
-from edgeinfer.net import HttpTransport, Performer, Transport, aperformed, performed
-from edgeinfer.privacy import Sealer
-from edgeinfer.store import Home
+from edgeinfer.net import Performer, aperformed, performed
 
 if TYPE_CHECKING:
+    from edgeinfer.bundle import Cloud, Manifest
+    from edgeinfer.cloud import Abilities, CloudHealth, Endpoint, V2Client
+    from edgeinfer.fallback.deciding import Route, Signals
+    from edgeinfer.fallback.draining import Deferred
+    from edgeinfer.fallback.persistence import Persistence
+    from edgeinfer.fallback.sides import CloudSide
+    from edgeinfer.host import Surroundings
     from edgeinfer.inference import Health, Model, Prediction
     from edgeinfer.inference.intake import Source
+    from edgeinfer.net import Transport
+    from edgeinfer.store import Home
 
 _DRAIN_S = 30.0
 
@@ -71,7 +71,7 @@ class Predictor:
         on_decision: Gets every decision, with the signals that it rests on.
         on_deferred: Gets the answers of cases that waited, on a thread of its own or that of `drain`. A case whose
             answer was being handed over when the process ended is asked for again.
-        surroundings: Tells of network and power, where the app knows better than Linux.
+        surroundings: Tells of network and power, where the app knows better than Linux; `surroundings_now` otherwise.
         transport: What carries requests; httpx2 otherwise.
         clock: The time.
 
@@ -91,7 +91,7 @@ class Predictor:
         on_prediction: Callable[[Prediction], object] | None = None,
         on_decision: Callable[[Decided], object] | None = None,
         on_deferred: Callable[[Deferred], object] | None = None,
-        surroundings: Callable[[], Surroundings] = surroundings_now,
+        surroundings: Callable[[], Surroundings] | None = None,
         transport: Transport | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -99,28 +99,23 @@ class Predictor:
         self._own_policy = resolved(policy or Policy(), model.manifest)
         check_parts(self._own_policy, cloud, home)
         clock = clock or (home.clock if home is not None else SystemClock())
-        carrier: Transport = transport or (
-            HttpTransport() if cloud is None else HttpTransport(cloud.certificates, cloud.proxy)
-        )
-        self._mapping, self._clock = mapping, clock
-        self._performer = Performer(carrier, clock)
-        side = client = None
+        persistence = client = side = None
+        if home is not None:
+            persistence = _persistence(home, model.digest, key)
+            persistence.expire(self._own_policy)
         if cloud is not None:
-            side = CloudSide(model.manifest, mapping, self._own_policy.reduce)
-            known = None if home is None else KnownServers(home)
-            client = V2Client(
-                cloud, side.cloud.model, transport=carrier, clock=clock, known=known, check=side.check_model
-            )
+            side = _side(model.manifest, mapping, self._own_policy)
+            client = _client(cloud, side, transport, clock, persistence)
+        self._clock = clock
+        self._performer = Performer(clock, None) if client is None else client.performer
         self._services = Services(
             Parts(
                 model=model,
                 clock=clock,
                 surroundings=surroundings,
-                endpoint=cloud,
                 client=client,
                 side=side,
-                home=home,
-                sealer=None if key is None else Sealer(key),
+                persistence=persistence,
                 on_decision=None if on_decision is None else self._deciding(on_decision),
                 on_cloud=self._drain_soon,
             )
@@ -129,9 +124,6 @@ class Predictor:
         self._now = (self._own_policy, self._services)
         self._draining, self._drain_at = threading.Lock(), clock.monotonic() + _DRAIN_S
         self._process, self._closed = os.getpid(), False
-        if home is not None:
-            with suppress(StoreError):  # what cannot be read is not sent either
-                expire(home, self._own_policy.queue or QueueLimits())
 
     @property
     def policy(self) -> Policy:
@@ -146,7 +138,7 @@ class Predictor:
             StoreError: The home cannot be read.
         """
         policy, services = self._now
-        home, cascade = services.home, self.model.manifest.cascade
+        kept, cascade = services.persistence, self.model.manifest.cascade
         points = cascade.points if cascade is not None else ()
         expected = next(
             (each.escalation.value for each in points if each.threshold == policy.threshold), None
@@ -155,7 +147,7 @@ class Predictor:
         return PredictorHealth(
             device=self.model.health,
             cloud=None if services.client is None else services.client.health,
-            escalated=None if home is None else sent_in_an_hour(home),
+            escalated=None if kept is None else kept.escalations(),
             expected_escalation=expected,
             waiting=None if queue is None else len(queue),
         )
@@ -173,7 +165,7 @@ class Predictor:
         side = self._services.side
         if side is not None:
             try:
-                side = CloudSide(self.model.manifest, self._mapping, policy.reduce)
+                side = side.reduced_by(policy.reduce)
             except PolicyError:
                 self._now = (replace(policy, mode="only_on_device"), self._services)
                 raise
@@ -237,6 +229,8 @@ class Predictor:
         Raises:
             PolicyError: There is no `on_deferred`.
         """
+        from edgeinfer.fallback.draining import Drain, draining
+
         if self._on_deferred is None:
             raise PolicyError("answers of cases that waited have nowhere to go", next_step="give on_deferred")
         if self._process != os.getpid():  # forked, perhaps while another thread was at it
@@ -358,3 +352,33 @@ def check_parts(policy: Policy, cloud: Endpoint | None, home: Home | None) -> No
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value  # noqa: PLR0124 - NaN
+
+
+# What only the cloud or a home needs is imported here, when there is one: a predictor for the device alone starts fast.
+
+
+def _persistence(home: Home, bundle: str, key: bytes | None) -> Persistence:
+    from edgeinfer.fallback.persistence import Persistence
+
+    return Persistence(home, bundle, key)
+
+
+def _side(manifest: Manifest, mapping: Cloud | None, policy: Policy) -> CloudSide:
+    from edgeinfer.fallback.sides import CloudSide
+
+    return CloudSide(manifest, mapping, policy.reduce)
+
+
+def _client(
+    endpoint: Endpoint,
+    side: CloudSide,
+    transport: Transport | None,
+    clock: Clock,
+    persistence: Persistence | None,
+) -> V2Client:
+    from edgeinfer.cloud import V2Client
+
+    known = None if persistence is None else persistence.servers
+    return V2Client(
+        endpoint, side.cloud.model, transport=transport, clock=clock, known=known, check=side.check_model
+    )

@@ -28,7 +28,6 @@ from edgeinfer.bundle import (
 from edgeinfer.cloud import ModelInfo, Tensor
 from edgeinfer.cloud.tensors import Array, datatype_of, held
 from edgeinfer.errors import CloudAnswerError, InputError, ManifestError, PolicyError
-from edgeinfer.frozen import frozen
 from edgeinfer.inference.answer import Answer
 from edgeinfer.preprocess import Preprocessor
 
@@ -36,21 +35,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from edgeinfer.inference.intake import Source
-
-
-@frozen
-class Item:
-    """One item on its way to the cloud.
-
-    Attributes:
-        source: What the caller handed in.
-        inputs: The model's inputs, prepared.
-        outputs: What the model here made of them, where it was asked.
-    """
-
-    source: Source
-    inputs: Mapping[str, Array]
-    outputs: Mapping[str, Array] | None = None
 
 
 class CloudSide:
@@ -77,9 +61,9 @@ class CloudSide:
         self, manifest: Manifest, cloud: Cloud | None = None, reduce: tuple[Reduction, ...] = ()
     ) -> None:
         self._manifest = manifest
-        said = cloud or manifest.cloud or _same_names(manifest)
-        self._reduce = (*said.reduce, *reduce)
-        self.cloud = replace(said, reduce=self._reduce)
+        self._said = cloud or manifest.cloud or _same_names(manifest)
+        self._reduce = (*self._said.reduce, *reduce)
+        self.cloud = replace(self._said, reduce=self._reduce)
         try:
             check_cloud(self.cloud, manifest)
         except ManifestError as error:
@@ -96,24 +80,39 @@ class CloudSide:
         self.digest = hashlib.sha256(canonical_json(encode(self.cloud))).hexdigest()
         self.answer = Answer(_with_temperature(manifest, self.cloud.outputs[needed[0]].temperature))
 
-    def tensors(self, item: Item) -> list[Tensor]:
+    def reduced_by(self, reduce: tuple[Reduction, ...]) -> CloudSide:
+        """Return the same with other reductions beyond what the bundle takes.
+
+        Raises:
+            PolicyError: They cannot be taken from this bundle's inputs.
+        """
+        return CloudSide(self._manifest, self._said, reduce)
+
+    def tensors(
+        self, source: Source, inputs: Mapping[str, Array], outputs: Mapping[str, Array] | None = None
+    ) -> list[Tensor]:
         """Return what is sent for an item.
+
+        Args:
+            source: What the caller handed in.
+            inputs: The model's inputs, prepared.
+            outputs: What the model here made of them, where it was asked.
 
         Raises:
             InputError: What is to be taken from a picture cannot be taken from this source: nothing may be sent.
             DecodeError: The picture is damaged.
         """
-        inputs, picture = item.inputs, None
+        picture = None
         if self._changes or any(isinstance(each.send, SendPicture) for each in self.cloud.inputs.values()):
-            picture = self._picture(item.source)
+            picture = self._picture(source)
             declared = self._manifest.inputs[0]
             preprocess = Preprocessor(declared.preprocess)
             inputs = {declared.name: preprocess.tensors(preprocess.item(picture)[None])}
         sent = []
         for name, wanted in self.cloud.inputs.items():
             if isinstance(wanted.send, SendOutput):
-                assert item.outputs is not None, "the model here was asked first"
-                value = item.outputs[wanted.send.output]
+                assert outputs is not None, "the model here was asked first"
+                value = outputs[wanted.send.output]
             elif isinstance(wanted.send, SendPicture):
                 from edgeinfer.preprocess import encoded
 

@@ -2,22 +2,24 @@
 
 A conversation with a server is a generator that yields what is to be done next, and is told the result: it neither
 waits nor knows who performs its steps. `performed` does so on this thread, `aperformed` in an event loop; `Performer`
-knows how to send, to pause and to do.
+knows how to send, to pause and to do. asyncio and concurrent.futures are imported where one waits: a predictor that
+asks no server needs neither.
 """
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Generator
-from concurrent.futures import CancelledError, Future
-from concurrent.futures import TimeoutError as Late
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgeinfer.errors import NetworkTimeoutError
 from edgeinfer.frozen import frozen
-from edgeinfer.host.clock import Clock
-from edgeinfer.net.exchange import Request, Transport
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from edgeinfer.host.clock import Clock
+    from edgeinfer.net.exchange import Request, Transport
 
 # Longer than anybody waits, and short enough for every clock.
 _LONGEST_S = 1e6
@@ -67,79 +69,73 @@ class Performer:
     """Performs the steps that every conversation has.
 
     Args:
-        transport: What carries requests.
         clock: The time.
+        transport: What carries requests, where there are any.
     """
 
-    def __init__(self, transport: Transport, clock: Clock) -> None:
-        self._transport, self._clock = transport, clock
+    def __init__(self, clock: Clock, transport: Transport | None) -> None:
+        self._clock, self._transport = clock, transport
 
     def now(self, step: object) -> Any:
         """Perform a step on this thread."""
         if isinstance(step, Do):
-            return step.work() if step.until is None else _aside(step.work, self._left_until(step.until))
+            return step.work() if step.until is None else self._result(_aside(step.work), step)
         if isinstance(step, Pause):
             return self._clock.pause(step.seconds)
         assert isinstance(step, Send), f"{step!r} is no step"
-        left = self._left(step)
-        answer = self._transport.begin(step.request, left)
+        answer = self._sent(step)
         try:
-            return answer.result(left)
-        except (Late, CancelledError):
-            raise _late(step.request, left) from None
+            return self._result(answer, step)
         finally:
             answer.cancel()
 
     async def later(self, step: object) -> Any:
         """Perform a step in an event loop."""
         if isinstance(step, Do):
-            limit = None if step.until is None else self._left_until(step.until)
-            try:
-                async with asyncio.timeout(limit):
-                    return await asyncio.to_thread(step.work)
-            except TimeoutError:
-                raise _too_long(limit or 0.0) from None
+            if step.until is None:
+                return await _in_pool(step.work)
+            return await self._aresult(_aside(step.work), step)
         if isinstance(step, Pause):
             return await self._clock.apause(step.seconds)
         assert isinstance(step, Send), f"{step!r} is no step"
-        left = self._left(step)
-        answer = asyncio.wrap_future(self._transport.begin(step.request, left))
+        return await self._aresult(self._sent(step), step)
+
+    def _sent(self, step: Send) -> Future[Any]:
+        assert self._transport is not None, "who asks a server has a way to it"
+        left = self._left_s(step.until)
+        if not left:
+            raise _late(step, left)
+        return self._transport.begin(step.request, left)
+
+    def _result(self, future: Future[Any], step: Send | Do) -> Any:
+        from concurrent.futures import CancelledError
+        from concurrent.futures import TimeoutError as Late
+
+        left = self._left_s(step.until)
+        try:
+            return future.result(left)
+        except (Late, CancelledError):
+            raise _late(step, left) from None
+
+    async def _aresult(self, future: Future[Any], step: Send | Do) -> Any:
+        import asyncio
+
+        left = self._left_s(step.until)
+        answer = asyncio.wrap_future(future)
         try:
             async with asyncio.timeout(left):
                 return await answer
         except TimeoutError:
-            raise _late(step.request, left) from None
+            raise _late(step, left) from None
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if answer.cancelled() and task is not None and not task.cancelling():
-                raise _late(step.request, left) from None  # the transport was closed
+                raise _late(step, left) from None  # the transport was closed
             raise
 
-    def _left(self, step: Send) -> float:
-        left = self._left_until(step.until)
-        if left <= 0:
-            raise _late(step.request, 0.0)
-        return left
-
-    def _left_until(self, until: float) -> float:
-        return min(until - self._clock.monotonic(), _LONGEST_S)
-
-
-def _aside(work: Callable[[], Any], seconds: float) -> Any:
-    """Run something on a thread of its own, and wait for it no longer than that."""
-    done: Future[Any] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(work())
-        except Exception as error:  # raised where it is waited for
-            done.set_exception(error)
-
-    threading.Thread(target=run, name="edgeinfer-aside", daemon=True).start()
-    try:
-        return done.result(max(0.0, seconds))
-    except Late:
-        raise _too_long(seconds) from None
+    def _left_s(self, until: float | None) -> float | None:
+        """Return the time left, or None where there is no end."""
+        return None if until is None else min(max(0.0, until - self._clock.monotonic()), _LONGEST_S)
 
 
 def performed(steps: Steps[Result], perform: Callable[[object], Any]) -> Result:
@@ -172,14 +168,33 @@ async def aperformed(steps: Steps[Result], perform: Callable[[object], Awaitable
             act, given = steps.throw, error
 
 
-def _late(request: Request, seconds: float) -> NetworkTimeoutError:
-    return NetworkTimeoutError(
-        f"{request.method} {request.url} was not answered in time",
-        expected=f"an answer within {seconds:.3g} s",
-    )
+async def _in_pool(work: Callable[[], Any]) -> Any:
+    """Run something on one of a few threads, which the end of the event loop waits for."""
+    import asyncio
+
+    return await asyncio.to_thread(work)
 
 
-def _too_long(seconds: float) -> NetworkTimeoutError:
-    return NetworkTimeoutError(
-        "what a request needs was not there in time", expected=f"within {seconds:.3g} s"
-    )
+def _aside(work: Callable[[], Any]) -> Future[Any]:
+    """Run something on a thread of its own, which nobody has to wait for: not even the end of the process."""
+    from concurrent.futures import Future
+
+    done: Future[Any] = Future()
+    done.set_running_or_notify_cancel()  # it cannot be stopped
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except Exception as error:  # raised where it is waited for
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="edgeinfer-aside", daemon=True).start()
+    return done
+
+
+def _late(step: Send | Do, seconds: float | None) -> NetworkTimeoutError:
+    within = f"within {seconds or 0:.3g} s"
+    if isinstance(step, Do):
+        return NetworkTimeoutError("what a request needs was not there in time", expected=within)
+    asked = f"{step.request.method} {step.request.url}"
+    return NetworkTimeoutError(f"{asked} was not answered in time", expected=f"an answer {within}")

@@ -109,6 +109,31 @@ def test_a_start_whose_choice_is_remembered_imports_no_more_than_it_needs():
     assert len(ours) <= 65, "of 100 and more"
 
 
+def test_a_predictor_for_the_device_alone_imports_nothing_of_the_cloud_or_a_home():
+    code = (
+        "import sys, numpy, edgeinfer as ei\n"
+        f"model = ei.load({str(ROOT / 'sample_apps/models/digits.eib')!r}, engine='litert')\n"
+        "before = set(sys.modules)\n"
+        "ei.Predictor(model).predict(numpy.zeros((1, 1, 8, 8), numpy.float32))\n"
+        "print(sorted(set(sys.modules) - before))"
+    )
+    fresh(code)
+    loaded = set(ast.literal_eval(fresh(code)))
+    rooms = {room(name) for name in loaded if name.startswith("edgeinfer")}
+    assert "edgeinfer.bundle.codec" not in loaded
+    assert rooms <= {"edgeinfer.bundle", "edgeinfer.fallback", "edgeinfer.host", "edgeinfer.net"}
+    assert len(loaded) <= 12, "of 124"
+    assert not loaded & {
+        "asyncio",
+        "sqlite3",
+        "json",
+        "pathlib",
+        "concurrent.futures",
+        "httpx2",
+        "edgeinfer.net.http",
+    }
+
+
 def test_importing_edgeinfer_takes_at_most_8_ms():
     """The best of ten fresh interpreters each, with and without, in turns: the machine is shared."""
     clock = "import time; t = time.perf_counter(); {}; print(time.perf_counter() - t)"

@@ -12,7 +12,8 @@ import pytest
 
 from edgeinfer.errors import StoreError
 from edgeinfer.fallback import CacheLimits
-from edgeinfer.fallback.answer_cache import AnswerCache, Kept
+from edgeinfer.fallback.answer_cache import AnswerCache
+from edgeinfer.fallback.answers import RawAnswer
 from edgeinfer.privacy import Consents
 from edgeinfer.store import Home
 from edgeinfer.testing import FakeClock
@@ -35,11 +36,11 @@ def cache_of(
     return AnswerCache(home, limits or CacheLimits(), bundle, cloud)
 
 
-def answer(value: float = 0.5, origin: str = "cloud", size: int = 2) -> Kept:
-    return Kept({"y": np.full((1, size), value, np.float32)}, origin, "variant", "engine 1.0")
+def answer(value: float = 0.5, origin: str = "cloud", size: int = 2) -> RawAnswer:
+    return RawAnswer({"y": np.full((1, size), value, np.float32)}, origin, "variant", "engine 1.0")
 
 
-def value_of(found: Kept | None) -> float | None:
+def value_of(found: RawAnswer | None) -> float | None:
     return None if found is None else float(found.outputs["y"][0, 0])
 
 
@@ -138,7 +139,7 @@ def test_no_input_is_kept(home):
 )
 def test_outputs_of_every_type_come_back_bit_by_bit(home, value):
     cache = cache_of(home)
-    cache.put("key", Kept({"y": value, "z": np.zeros(1, np.int32)}, "device", "v", "e"), "1")
+    cache.put("key", RawAnswer({"y": value, "z": np.zeros(1, np.int32)}, "device", "v", "e"), "1")
     found = cache.get("key", BOTH).outputs
     assert list(found) == ["y", "z"]
     assert (found["y"].shape, found["y"].dtype.kind) == (value.shape, value.dtype.kind)

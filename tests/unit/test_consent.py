@@ -12,7 +12,8 @@ import pytest
 from edgeinfer.cloud import Tensor
 from edgeinfer.errors import PolicyError, StoreError
 from edgeinfer.fallback import CacheLimits, QueueLimits
-from edgeinfer.fallback.answer_cache import AnswerCache, Kept
+from edgeinfer.fallback.answer_cache import AnswerCache
+from edgeinfer.fallback.answers import RawAnswer
 from edgeinfer.fallback.deferred import DeferredQueue
 from edgeinfer.privacy import PURPOSES, Consent, Consents, Sealer
 from edgeinfer.store import Home
@@ -35,7 +36,7 @@ def kept(home):
         Consents(home).give(purpose)
     cache = AnswerCache(home, CacheLimits(), "bundle", "http://cloud.test")
     for origin in ("device", "cloud"):
-        cache.put("item", Kept(OUTPUTS, origin, "v", "e"), "1")
+        cache.put("item", RawAnswer(OUTPUTS, origin, "v", "e"), "1")
     queues = [
         DeferredQueue(home, QueueLimits(), bundle, Sealer(bytes(32))) for bundle in ("bundle", "another")
     ]
@@ -193,7 +194,7 @@ def test_answers_that_were_erased_are_in_no_file_any_more(home):
     mark = b"<what the cloud said of it>"
     cache = AnswerCache(home, CacheLimits(), "bundle", "http://cloud.test")
     Consents(home).give(NOW)
-    cache.put("item", Kept(OUTPUTS, "cloud", mark.decode(), "e"), "1")
+    cache.put("item", RawAnswer(OUTPUTS, "cloud", mark.decode(), "e"), "1")
     assert any(mark in path.read_bytes() for path in home.folder.iterdir())
     Consents(home).withdraw(NOW)
     assert not any(mark in path.read_bytes() for path in home.folder.iterdir())
@@ -272,7 +273,7 @@ def test_answers_that_another_program_still_reads_are_in_no_file_once_it_is_done
     mark = b"<what the cloud said of it>"
     cache, consents = AnswerCache(home, CacheLimits(), "bundle", "http://cloud.test"), Consents(home)
     consents.give(NOW)
-    cache.put("item", Kept(OUTPUTS, "cloud", mark.decode(), "e"), "1")
+    cache.put("item", RawAnswer(OUTPUTS, "cloud", mark.decode(), "e"), "1")
     with read_by_another(home), pytest.raises(StoreError):
         consents.withdraw(NOW)
     consents.withdraw(NOW)

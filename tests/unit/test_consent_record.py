@@ -12,7 +12,8 @@ import pytest
 from edgeinfer.cloud import Tensor
 from edgeinfer.errors import StoreError
 from edgeinfer.fallback import CacheLimits, QueueLimits
-from edgeinfer.fallback.answer_cache import AnswerCache, Kept
+from edgeinfer.fallback.answer_cache import AnswerCache
+from edgeinfer.fallback.answers import RawAnswer
 from edgeinfer.fallback.deferred import DeferredQueue
 from edgeinfer.privacy import PURPOSES, Consents, Departure, EgressRecord, Sealer
 from edgeinfer.store import Home
@@ -57,7 +58,7 @@ def keeps_nothing(home: Home) -> bool:
     cache = AnswerCache(home, CacheLimits(), "bundle", "http://cloud.test")
     queue = DeferredQueue(home, QueueLimits(), "bundle", Sealer(bytes(32)))
     consents, record = Consents(home), EgressRecord(home)
-    answer = Kept({"y": np.zeros((1, 2), np.float32)}, "cloud", "v", "e")
+    answer = RawAnswer({"y": np.zeros((1, 2), np.float32)}, "cloud", "v", "e")
     case = [Tensor("x", "FP32", np.zeros(3, np.float32))]
     sent = Departure("http://cloud.test", NOW, "mode", 3, "p", "b")
     for do in (
@@ -163,7 +164,7 @@ def test_taking_it_back_erases_what_is_kept_also_where_the_record_was_changed(ho
     consents = Consents(home)
     consents.give(NOW, "1")
     cache = AnswerCache(home, CacheLimits(), "bundle", "http://cloud.test")
-    cache.put("item", Kept({"y": np.zeros((1, 2), np.float32)}, "cloud", "v", "e"), "1")
+    cache.put("item", RawAnswer({"y": np.zeros((1, 2), np.float32)}, "cloud", "v", "e"), "1")
     with home.transaction() as connection:
         connection.execute("UPDATE consents SET version = '2' WHERE id = 1")
     assert cache.get("item", ("cloud",))

@@ -11,7 +11,8 @@ import pytest
 from edgeinfer.cloud import Tensor
 from edgeinfer.errors import PolicyError, StoreError
 from edgeinfer.fallback import CacheLimits, QueueLimits
-from edgeinfer.fallback.answer_cache import AnswerCache, Kept
+from edgeinfer.fallback.answer_cache import AnswerCache
+from edgeinfer.fallback.answers import RawAnswer
 from edgeinfer.fallback.deferred import DeferredQueue
 from edgeinfer.fallback.journal import Allowed, EgressJournal
 from edgeinfer.privacy import PURPOSES, Consents, Departure, EgressRecord, Sealer
@@ -23,7 +24,7 @@ URL = "http://cloud.test"
 
 
 def keep_an_answer(home: Home) -> None:
-    answer = Kept({"y": np.zeros((1, 2), np.float32)}, "cloud", "v", "e")
+    answer = RawAnswer({"y": np.zeros((1, 2), np.float32)}, "cloud", "v", "e")
     AnswerCache(home, CacheLimits(), "bundle", URL).put("item", answer, "1")
 
 

@@ -11,7 +11,8 @@ import pytest
 from edgeinfer.cloud import Tensor
 from edgeinfer.errors import StoreError
 from edgeinfer.fallback import CacheLimits, QueueLimits
-from edgeinfer.fallback.answer_cache import AnswerCache, Kept
+from edgeinfer.fallback.answer_cache import AnswerCache
+from edgeinfer.fallback.answers import RawAnswer
 from edgeinfer.fallback.deferred import DeferredQueue
 from edgeinfer.fallback.packing import pack, unpack
 from edgeinfer.privacy import PURPOSES, Consents, Sealer
@@ -33,11 +34,11 @@ def cache_of(home: Home) -> AnswerCache:
     return AnswerCache(home, CacheLimits(), "bundle", "http://cloud.test/v2/models/m")
 
 
-def answer(value: float = 0.5) -> Kept:
-    return Kept({"y": np.full((1, 2), value, np.float32)}, "cloud", "variant", "engine 1.0")
+def answer(value: float = 0.5) -> RawAnswer:
+    return RawAnswer({"y": np.full((1, 2), value, np.float32)}, "cloud", "variant", "engine 1.0")
 
 
-def value_of(found: Kept | None) -> float | None:
+def value_of(found: RawAnswer | None) -> float | None:
     return None if found is None else float(found.outputs["y"][0, 0])
 
 
@@ -80,7 +81,7 @@ DAMAGED = {
 }
 
 
-def found_with(home: Home, data: bytes) -> Kept | None:
+def found_with(home: Home, data: bytes) -> RawAnswer | None:
     """What a cache finds where its one row holds other bytes; a StoreError counts as nothing."""
     with home.transaction() as connection:
         connection.execute("UPDATE answers SET data = ?", (data,))

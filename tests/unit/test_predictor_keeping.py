@@ -324,7 +324,7 @@ def test_answers_under_other_labels_are_not_those_of_before(tmp_path):
     assert rig.own.predict(UNSURE).label == "light"
     mapping = Mapping("m", {"image": CloudInput("x")}, {"logits": CloudOutput("y", ("light", "dark"))})
     other = ei.Predictor(
-        rig.model, rig.own._services._parts.endpoint, policy=rig.own.policy, home=rig.home, mapping=mapping,
+        rig.model, rig.own._services.client.endpoint, policy=rig.own.policy, home=rig.home, mapping=mapping,
         transport=rig.transport, surroundings=Surroundings,
     )  # fmt: skip
     assert (other.predict(UNSURE).source, other.predict(UNSURE).label) == ("cloud", "dark")

@@ -13,7 +13,7 @@ from edgeinfer.bundle import BlobSet, CloudInput, CloudOutput, Crop, SendOutput
 from edgeinfer.bundle import Cloud as Mapping
 from edgeinfer.cloud import Tensor
 from edgeinfer.errors import CloudAnswerError, EngineRunError
-from edgeinfer.fallback.sides import CloudSide, Item
+from edgeinfer.fallback.sides import CloudSide
 from edgeinfer.net import Response
 from edgeinfer.testing import sample_manifest
 
@@ -22,13 +22,13 @@ EMBEDDED = Mapping("m", {"image": CloudInput("e", send=SendOutput("logits"))}, {
 
 def sent(mapping: Mapping, value: np.ndarray = SURE) -> list[Tensor]:
     side = CloudSide(sample_manifest(BlobSet()), mapping)
-    return side.tensors(Item(value, {"image": value}, {"logits": np.array([[1, 2]], np.float32)}))
+    return side.tensors(value, {"image": value}, {"logits": np.array([[1, 2]], np.float32)})
 
 
 def test_a_bundle_that_says_nothing_is_asked_under_its_own_names():
     manifest = replace(sample_manifest(BlobSet()), cloud=None)
     side = CloudSide(manifest)
-    (tensor,) = side.tensors(Item(SURE, {"image": SURE}))
+    (tensor,) = side.tensors(SURE, {"image": SURE})
     assert (side.cloud.model, tensor.name, tensor.datatype, side.wanted) == (
         "sample",
         "image",
