@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import sys
-import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from home_programs import printed, program
 
 from edgeinfer.store import Home
 
@@ -20,7 +19,6 @@ pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="forks and SIGKILL are POSIX's"),
 ]
 PARTS = 3
-IMPORTS = "import os, sys\nfrom edgeinfer.store import Home\nfrom edgeinfer.errors import StoreError\n"
 # Writes group after group of rows, each in one transaction, and tells of each behind it.
 WRITER = """
     home, who, at = Home(sys.argv[1]), sys.argv[2], int(sys.argv[3])
@@ -51,19 +49,6 @@ OPENER = """
     print("open", flush=True)
     sys.stdin.read()
 """
-
-
-def program(text: str) -> list[str]:
-    return [sys.executable, "-c", IMPORTS + textwrap.dedent(text)]
-
-
-def printed(text: str, *values: object) -> list[str]:
-    """Run a program in a process of its own; return the lines that it printed."""
-    done = subprocess.run(
-        [*program(text), *map(str, values)], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import import_module
 
 import pytest
@@ -38,17 +38,7 @@ def sent(why: str) -> Departure:
 def test_an_entry_is_there_before_it_ends_and_says_how_it_ended_behind_it(home):
     record = EgressRecord(home)
     number = record.begin(SENT)
-    expected = Departure(
-        URL,
-        "cloud_inference",
-        "low_confidence",
-        1234,
-        "p" * 64,
-        "b" * 64,
-        "downscale 64",
-        1000.0,
-        "under way",
-    )
+    expected = replace(SENT, at=1000.0, outcome="under way")
     with Home(home.folder) as other:
         assert EgressRecord(other).entries() == [expected]
     home.clock.advance(5)
@@ -204,17 +194,7 @@ def test_a_journal_notes_what_allows_a_request(home):
     Consents(home).give("cloud_inference", "2")
     journal = EgressJournal(home, ALLOWED)
     journal.end(journal.begin(URL, 1234, "low_confidence"), "status 200")
-    expected = Departure(
-        URL,
-        "cloud_inference",
-        "low_confidence",
-        1234,
-        "p" * 64,
-        "b" * 64,
-        "downscale 64",
-        1000.0,
-        "status 200",
-    )
+    expected = replace(SENT, at=1000.0, outcome="status 200")
     assert EgressRecord(home).entries() == [expected]
 
 

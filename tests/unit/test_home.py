@@ -7,15 +7,14 @@ import random
 import sqlite3
 import stat
 import subprocess
-import sys
 import tempfile
-import textwrap
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from home_programs import printed, program
 
 from edgeinfer.errors import StoreError
 from edgeinfer.privacy import Consents, Departure, EgressRecord
@@ -23,7 +22,6 @@ from edgeinfer.store import Home
 from edgeinfer.testing import FakeClock
 
 ADD = "INSERT INTO counters VALUES (?, ?)"
-IMPORTS = "import os, sys\nfrom edgeinfer.store import Home\nfrom edgeinfer.errors import StoreError\n"
 SENT = Departure("http://cloud.test", "cloud_inference", "mode", 3, "p", "b")
 posix = pytest.mark.skipif(os.name != "posix", reason="forks, limits and modes are POSIX's")
 
@@ -36,19 +34,6 @@ def home(tmp_path):
 
 def names(home: Home) -> list[str]:
     return [name for (name,) in home.rows("SELECT name FROM counters ORDER BY name")]
-
-
-def program(text: str) -> list[str]:
-    return [sys.executable, "-c", IMPORTS + textwrap.dedent(text)]
-
-
-def printed(text: str, *values: object) -> list[str]:
-    """Run a program in a process of its own; return the lines that it printed."""
-    done = subprocess.run(
-        [*program(text), *map(str, values)], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
 
 
 def closed_file(folder: Path) -> Path:
