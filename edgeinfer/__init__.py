@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         EngineError,
         EngineRunError,
         EngineUnavailable,
+        FlagError,
         GateError,
         InputError,
         ManifestError,
@@ -69,6 +70,12 @@ if TYPE_CHECKING:
         RemotePolicy,
         Route,
         load_policy,
+    )
+    from edgeinfer.flags import (
+        FileSource,
+        Flag,
+        FlagDetails,
+        Flags,
     )
     from edgeinfer.inference import (
         Alarm,
@@ -126,6 +133,7 @@ _HOMES = {
         "EngineError",
         "EngineRunError",
         "EngineUnavailable",
+        "FlagError",
         "GateError",
         "InputError",
         "ManifestError",
@@ -154,6 +162,7 @@ _HOMES = {
         "Route",
         "load_policy",
     ),
+    "edgeinfer.flags": ("FileSource", "Flag", "FlagDetails", "Flags"),
     "edgeinfer.inference": (
         "Alarm",
         "Attempt",
@@ -214,6 +223,11 @@ __all__ = [
     "EngineRunError",
     "EngineUnavailable",
     "Ensemble",
+    "FileSource",
+    "Flag",
+    "FlagDetails",
+    "FlagError",
+    "Flags",
     "GateError",
     "Health",
     "Heard",

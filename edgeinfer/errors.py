@@ -29,6 +29,7 @@
     │   ├── CloudAnswerError     its answer is damaged, of other shapes, or not finite
     │   └── CircuitOpenError     it failed too often, and is left alone for a while
     ├── PolicyError              a policy, or what it needs, is not valid
+    ├── FlagError                a document of flags, a context or a declared flag is not valid
     ├── StoreError               what this device keeps cannot be read or written
     ├── NoAnswerError            neither device nor cloud could answer; holds both causes
     └── ConversionError          a converter step failed
@@ -200,6 +201,10 @@ class CircuitOpenError(CloudError):
 
 class PolicyError(EdgeInferError):
     """A policy, or what it needs, is not valid."""
+
+
+class FlagError(EdgeInferError):
+    """A document of flags cannot be used, or a flag or a context is declared wrongly."""
 
 
 class StoreError(EdgeInferError):

@@ -16,7 +16,7 @@ from edgeinfer.fallback.policy import MODES, Mode, Policy, RemotePolicy, tighten
 from edgeinfer.fallback.services import Parts, Services
 from edgeinfer.frozen import frozen
 from edgeinfer.host import Clock, SystemClock
-from edgeinfer.inference.watch import tell
+from edgeinfer.host.hooks import tell
 from edgeinfer.net import Performer, aperformed, performed
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from edgeinfer.host.cpus import processor, usable_cpus
     from edgeinfer.host.files import atomic_directory, atomic_file
     from edgeinfer.host.heat import Thermal, thermal
+    from edgeinfer.host.hooks import tell
     from edgeinfer.host.keeping import keep, keep_bytes, kept, kept_bytes
     from edgeinfer.host.lock import FileLock
     from edgeinfer.host.memory import grown_since, resident_bytes
@@ -45,6 +46,7 @@ __getattr__ = lazily(
         "processor_quota": "cgroup",
         "resident_bytes": "memory",
         "surroundings_now": "surroundings",
+        "tell": "hooks",
         "thermal": "heat",
         "usable_cpus": "cpus",
         "versions_of": "packages",
@@ -74,6 +76,7 @@ __all__ = [
     "processor_quota",
     "resident_bytes",
     "surroundings_now",
+    "tell",
     "thermal",
     "usable_cpus",
     "versions_of",

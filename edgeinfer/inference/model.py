@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from edgeinfer.engines.seam import Array
 from edgeinfer.errors import EngineRunError, InputError
 from edgeinfer.frozen import frozen
+from edgeinfer.host.hooks import tell
 from edgeinfer.inference.answer import Answer
 from edgeinfer.inference.intake import Intake, Prepared
 from edgeinfer.inference.prediction import Detection, LabelScore, Prediction, Timings
 from edgeinfer.inference.selection import Selection
 from edgeinfer.inference.served import Served, deadline, in_worker
 from edgeinfer.inference.serving import Serving
-from edgeinfer.inference.watch import tell
 from edgeinfer.preprocess import Placement
 
 if TYPE_CHECKING:

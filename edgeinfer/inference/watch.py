@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,13 +13,13 @@ from edgeinfer.bundle import Manifest, Variant
 from edgeinfer.engines.seam import Array
 from edgeinfer.frozen import frozen
 from edgeinfer.host import resident_bytes
+from edgeinfer.host.hooks import tell
 from edgeinfer.inference.arrays import all_finite
 from edgeinfer.inference.lane import Lane
 
 if TYPE_CHECKING:
     from edgeinfer.inference.health import Health
 
-Record = TypeVar("Record")
 # Reading memory and sensors takes some hundred microseconds; with a hook they are read at most this often.
 _AGAIN_NS = 1_000_000_000
 
@@ -117,22 +116,6 @@ class Watch:
         if kinds != self._told:
             self._told = kinds
             tell(self._hook, health, "on_health")
-
-
-def tell(hook: Callable[[Record], object] | None, record: Record, name: str) -> bool:
-    """Call a hook of the caller's; what it raises is a warning, since an answer must not be lost to it.
-
-    Returns:
-        False where it raised.
-    """
-    if hook is None:
-        return True
-    try:
-        hook(record)
-    except Exception as error:  # the caller's own code may raise anything
-        warnings.warn(f"{name} raised {error!r}", RuntimeWarning, stacklevel=2)
-        return False
-    return True
 
 
 def _ends(variant: Variant) -> dict[str, tuple[np.float32, np.float32]]:

@@ -5,6 +5,7 @@ egress     what left this device; never inputs or answers
 answers    answers by the digest of what was asked
 deferred   cases that wait for the cloud, sealed with the app's key
 servers    what a server was found to be able to do
+flags      the document of feature flags that was fetched last
 counters   how often something happened that would else go unnoticed
 """
 
@@ -28,6 +29,9 @@ STEPS: tuple[tuple[str, ...], ...] = (
             sealed BLOB NOT NULL, claimed REAL NOT NULL) STRICT, WITHOUT ROWID""",
         """CREATE TABLE servers (
             server TEXT PRIMARY KEY, at REAL NOT NULL, data TEXT NOT NULL) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE flags (
+            name TEXT PRIMARY KEY, version INTEGER NOT NULL, at REAL NOT NULL,
+            data BLOB NOT NULL) STRICT, WITHOUT ROWID""",
         "CREATE TABLE counters (name TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID",
     ),
 )
