@@ -88,3 +88,11 @@ assert_type(ei.load_policy("policy.toml"), ei.Policy)
 
 async def elsewhere() -> None:
     assert_type(await predictor.apredict("seven.png"), ei.Prediction)
+
+
+# Feature flags.
+flags = ei.Flags({"targetingKey": "device-1"}, source=ei.FileSource("flags.json"), home=home)
+assert_type(flags.value(ei.Flag("cloud", default=False)), bool)
+assert_type(flags.value(ei.Flag("share", default=0.5)), float)
+assert_type(flags.details(ei.Flag("digest", default="")), ei.FlagDetails[str])
+assert_type(flags.session().value(ei.Flag("most", default=3)), int)
