@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 from edgeinfer.importing import lazily
 
 if TYPE_CHECKING:
+    from edgeinfer.flags.authoring import differences, killed, ramped, revived
     from edgeinfer.flags.checking import document_faults
     from edgeinfer.flags.document import Document, read_document
+    from edgeinfer.flags.explaining import explained
     from edgeinfer.flags.flag import Flag, FlagDetails
     from edgeinfer.flags.flags import Flags, FlagSession
     from edgeinfer.flags.provider import EdgeProvider
@@ -23,8 +25,13 @@ __getattr__ = lazily(
         "FlagSession": "flags",
         "Flags": "flags",
         "Source": "sources",
+        "differences": "authoring",
         "document_faults": "checking",
+        "explained": "explaining",
+        "killed": "authoring",
+        "ramped": "authoring",
         "read_document": "document",
+        "revived": "authoring",
     },
 )
 
@@ -37,6 +44,11 @@ __all__ = [
     "FlagSession",
     "Flags",
     "Source",
+    "differences",
     "document_faults",
+    "explained",
+    "killed",
+    "ramped",
     "read_document",
+    "revived",
 ]

@@ -64,14 +64,23 @@ def resolve(flag: Definition, context: Context, timestamp: float) -> Resolution:
     return _default(flag, "STATIC") if flag.targeting is None else _targeted(flag, context, timestamp)
 
 
-def _targeted(flag: Definition, context: Context, timestamp: float) -> Resolution:
-    data = {
+def seen_by_rules(flag: Definition, context: Context, timestamp: float) -> dict[str, Any]:
+    """Return what a flag's rule sees: the context, and what flagd adds to it."""
+    return {
         "targetingKey": None,
         **context,
         "$flagd": {"flagKey": flag.key, "timestamp": int(timestamp)},
     }
+
+
+def evaluated(rule: object, data: Context) -> Any:
+    """Return what a rule gives; raises whatever evaluating it raises."""
+    return _json_logic()(rule, data, _operators())
+
+
+def _targeted(flag: Definition, context: Context, timestamp: float) -> Resolution:
     try:
-        variant = _json_logic()(flag.targeting, data, _operators())
+        variant = evaluated(flag.targeting, seen_by_rules(flag, context, timestamp))
     except ReferenceError as error:  # an operator that is none
         return failed(flag, "PARSE_ERROR", f"its targeting: {error}")
     except Exception as error:  # whatever a rule makes of a context
