@@ -177,19 +177,26 @@ class Flags:
         """
         with self._lock:
             self._context = checked({**self._context, **attributes})
-            if self._next.document is not None:
-                self._next = self._compiled(self._next.document)
-            if self._active.document is not None:
-                self._active = self._compiled(self._active.document).with_(self._next.killed())
+            active, fetched = self._active.document, self._next.document
+            if fetched is not None:
+                self._next = self._compiled(fetched)
+            if active is fetched:
+                self._active = self._next
+            elif active is not None:
+                self._active = self._compiled(active).with_(self._next.killed())
             self._swap()
 
     def _compiled(self, document: Document) -> Snapshot:
         return compiled(document, self._context, self._clock.utc(), self._clock.monotonic)
 
     def _grow_old(self) -> None:
-        with self._lock:
-            if self._clock.monotonic() >= self._stale_at:
+        if self._lock.acquire(
+            blocking=False
+        ):  # whoever has it is about to swap, perhaps behind a write to the disk
+            try:
                 self._swap()
+            finally:
+                self._lock.release()
 
     def _swap(self) -> None:
         """Let what is active hold as it is at its age."""

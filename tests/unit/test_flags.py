@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -255,6 +256,38 @@ def test_a_flag_falls_back_when_its_document_is_too_old(tmp_path):
         assert details(again, ei.Flag("other", default=False)) == (False, "STALE", None)
         flags.offer(document(1, cloud=risky, other=plain))
         assert (flags.value(CLOUD), flags.stale) == (True, False)
+
+
+def test_a_read_waits_for_no_write():
+    """At the moment at which a document grows old, while another thread writes to the disk."""
+    clock = FakeClock()
+    flags = ei.Flags(bundled=document(1, cloud=flag(metadata={"maxStaleSeconds": 60})), clock=clock)
+    clock.advance(60)
+    writing, read = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with flags._lock:
+            writing.set()
+            read.wait(10)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    writing.wait(10)
+    assert flags.value(CLOUD) is True
+    read.set()
+    thread.join()
+    assert details(flags)[1] == "STALE"
+
+
+def test_a_new_context_leaves_what_waits_waiting_and_kills_in_force():
+    rule = {"if": [{"==": [{"var": "tier"}, "gold"]}, "on", "off"]}
+    flags = ei.Flags(bundled=document(1, cloud=flag(targeting=rule), other=flag()))
+    flags.offer(document(2, cloud=flag("off"), other=flag(state="DISABLED")))
+    flags.with_context(tier="gold")
+    assert flags.value(CLOUD) is True
+    assert details(flags, ei.Flag("other", default=False))[1] == "DISABLED"
+    flags.activate()
+    assert flags.value(CLOUD) is False
 
 
 def test_a_clock_that_went_back_makes_nothing_stale(tmp_path):
