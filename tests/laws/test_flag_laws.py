@@ -15,7 +15,8 @@ from edgeinfer.flags.grammar import faults
 
 OPERATORS = [
     "if", "or", "and", "+", "-", "max", "min", "merge", "cat", "==", "===", "!=", "!==", ">", ">=", "%", "/", "in",
-    "map", "filter", "all", "none", "some", "substr", "<", "<=", "*", "reduce", "!", "!!", "var", "missing", "missing_some",
+    "map", "filter", "all", "none", "some", "substr", "<", "<=", "*", "reduce", "!", "!!", "var", "missing",
+    "missing_some",
     "starts_with", "ends_with", "sem_ver", "fractional", "$ref", "nothing",
 ]  # fmt: skip
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
