@@ -12,6 +12,7 @@ from device_tests.benchmarks import (
     choosing,
     crowds,
     engines,
+    flags,
     others,
     pictures,
     predictors,
@@ -30,6 +31,7 @@ SUITES = {
     "crowds": crowds,
     "steadiness": steadiness,
     "predictors": predictors,
+    "flags": flags,
     "others": others,
 }
 RESULTS, PICTURE, LOG = Path("build/bench.json"), Path("build/bench.svg"), Path("build/bench.log")

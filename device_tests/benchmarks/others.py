@@ -17,10 +17,10 @@ import numpy as np
 import edgeinfer as ei
 from device_tests.benchmarks.compare import Row, Skipped, ratio, spread
 from device_tests.benchmarks.crowds import Crowd
+from device_tests.benchmarks.environments import environment
 from device_tests.benchmarks.models import MODELS, mlp
 
 _HERE = Path(__file__).parent
-_FOLDER = Path("build/benchmarks")
 _CALLERS, _SECONDS, _ROUNDS = 64, 2.0, 5
 # Triton's Python backend comes with interpreters of its own, and those of Debian fit.
 _DEBIAN = Path("/usr/bin/python3.11")
@@ -35,7 +35,7 @@ def rows(folder: Path) -> Iterator[Row | Skipped]:
 def _mediapipe() -> Row | Skipped:
     what = "32 x 32 pixels to label, beside MediaPipe Tasks, same TFLite file"
     wanted = ["mediapipe>=1.2,<2", "ai-edge-litert>=2.1,<3", "pillow>=11,<14", "click>=8.2,<9"]
-    python = _environment("mediapipe", Path(sys.executable), wanted)
+    python = environment("mediapipe", Path(sys.executable), wanted)
     if isinstance(python, str):
         return Skipped(what, python)
     done = subprocess.run(
@@ -53,7 +53,7 @@ def _mediapipe() -> Row | Skipped:
 
 def _triton(folder: Path) -> Row | Skipped:
     what = "64 callers, MLP 2048-2048-2048, beside Triton over loopback"
-    python = _environment("triton", _DEBIAN, ["nvidia-pytriton==0.7.*", "onnxruntime>=1.20,<2"])
+    python = environment("triton", _DEBIAN, ["nvidia-pytriton==0.7.*", "onnxruntime>=1.20,<2"])
     if isinstance(python, str):
         return Skipped(what, python)
     model = folder / "mlp.onnx"
@@ -84,23 +84,3 @@ def _triton(folder: Path) -> Row | Skipped:
     figure, low, high = spread([one / other for one, other in pairs])
     told = [f"{spread(each)[0]:,.0f}/s" for each in zip(*pairs, strict=True)]
     return Row(what, told[0], told[1], figure, low, high, "times")
-
-
-def _environment(name: str, python: Path, wanted: list[str]) -> Path | str:
-    """Return the interpreter of an environment with packages, made if need be, or why there is none."""
-    folder = _FOLDER / name
-    binary, marker = folder / "bin/python", folder / "wanted"
-    if marker.exists() and marker.read_text() == "\n".join(wanted):
-        return binary
-    if not python.exists():
-        return f"{python} is not there"
-    try:
-        subprocess.run(
-            [python, "-m", "venv", "--clear", folder], check=True, capture_output=True, timeout=120
-        )
-        install = [binary, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted]
-        subprocess.run(install, check=True, capture_output=True, timeout=500)
-    except (subprocess.SubprocessError, OSError) as error:
-        return f"it cannot be installed here ({type(error).__name__})"
-    marker.write_text("\n".join(wanted))
-    return binary
