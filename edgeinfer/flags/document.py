@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import field
-from typing import Any
+from typing import Any, TypeGuard
 
 from edgeinfer.errors import FlagError
 from edgeinfer.flags.grammar import too_large
@@ -24,6 +24,7 @@ from edgeinfer.frozen import frozen
 
 MOST_BYTES = 4 * 1024 * 1024
 _MOST_FLAGS = 10_000
+_LONGEST_S = 1e12
 STATES = ("ENABLED", "DISABLED")
 # What a release manager says of a flag or of all, in its metadata.
 PERCENTAGES, VERSION = "percentages", "version"
@@ -153,17 +154,9 @@ def read_definition(
     default, targeting = flag.get("defaultVariant"), flag.get("targeting")
     if isinstance(default, bool):  # as other evaluators read it
         default = str(default).lower()
-    fault = ""
-    if flag.get("state") not in STATES:
-        fault = f"its state is {flag.get('state')!r}, expected ENABLED or DISABLED"
-    elif not isinstance(variants, dict) or not variants:
-        fault = "it has no variants"
-    elif default is not None and not isinstance(default, str):
-        fault = "its defaultVariant is no name"
-    elif list(metadata_faults(metadata, "metadata")):
-        fault, metadata = "its metadata are not text, numbers and booleans", {}
-    elif targeting is not None and not isinstance(targeting, dict):
-        fault = "its targeting is no rule"
+    fault = _fault(flag, default)
+    if list(metadata_faults(metadata, "metadata")):
+        metadata = {}
     if not fault and targeting:
         try:
             targeting = References(evaluators).resolved(targeting)
@@ -179,7 +172,27 @@ def read_definition(
         default_variant=default or None,
         targeting=targeting or None,
         metadata={**shared, **metadata},
-        max_stale_s=float(limit) if isinstance(limit, int | float) and not isinstance(limit, bool) else None,
+        max_stale_s=float(limit) if _is_limit(limit) else None,
         stale_variant=stale if isinstance(stale, str) else None,
         fault=fault,
     )
+
+
+def _fault(flag: Mapping[str, Any], default: object) -> str:
+    """Return what is wrong with a flag but for the rule itself; empty where nothing is."""
+    variants, targeting, metadata = flag.get("variants"), flag.get("targeting"), flag.get("metadata", {})
+    if flag.get("state") not in STATES:
+        return f"its state is {flag.get('state')!r}, expected ENABLED or DISABLED"
+    if not isinstance(variants, dict) or not variants:
+        return "it has no variants"
+    if default is not None and not isinstance(default, str):
+        return "its defaultVariant is no name"
+    if list(metadata_faults(metadata, "metadata")):
+        return "its metadata are not text, numbers and booleans"
+    if MAX_STALE_S in metadata and not _is_limit(metadata[MAX_STALE_S]):
+        return f"its {MAX_STALE_S} is no number of seconds"
+    return "" if targeting is None or isinstance(targeting, dict) else "its targeting is no rule"
+
+
+def _is_limit(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LONGEST_S

@@ -19,10 +19,7 @@ if TYPE_CHECKING:
     from edgeinfer.flags.document import Definition
 
 Reason = Literal["STATIC", "TARGETING_MATCH", "DEFAULT", "DISABLED", "STALE", "ERROR"]
-ErrorCode = Literal[
-    "FLAG_NOT_FOUND", "PARSE_ERROR", "TYPE_MISMATCH", "TARGETING_KEY_MISSING", "INVALID_CONTEXT", "GENERAL",
-    "PROVIDER_NOT_READY",
-]  # fmt: skip
+ErrorCode = Literal["FLAG_NOT_FOUND", "PARSE_ERROR", "TYPE_MISMATCH", "INVALID_CONTEXT", "GENERAL"]
 Context = Mapping[str, Any]
 # What may come of joining texts, lists and numbers: a rule of a few words could fill the memory else.
 _MOST_LENGTH, _MOST_NUMBER = 10_000, 2.0**1000
@@ -57,10 +54,10 @@ def resolve(flag: Definition, context: Context, timestamp: float) -> Resolution:
         context: Attributes of the device and `targetingKey`.
         timestamp: The time, in seconds since 1970.
     """
+    if not flag.enabled:  # first: a kill needs nothing else of a flag to be right
+        return Resolution(None, None, "DISABLED", metadata=flag.metadata)
     if flag.fault:
         return failed(flag, "PARSE_ERROR", flag.fault)
-    if not flag.enabled:
-        return Resolution(None, None, "DISABLED", metadata=flag.metadata)
     return _default(flag, "STATIC") if flag.targeting is None else _targeted(flag, context, timestamp)
 
 
@@ -80,16 +77,13 @@ def evaluated(rule: object, data: Context) -> Any:
 
 def _targeted(flag: Definition, context: Context, timestamp: float) -> Resolution:
     try:
-        variant = evaluated(flag.targeting, seen_by_rules(flag, context, timestamp))
+        found = evaluated(flag.targeting, seen_by_rules(flag, context, timestamp))
+        variant = str(found).lower() if isinstance(found, bool) else str(found)
     except ReferenceError as error:  # an operator that is none
         return failed(flag, "PARSE_ERROR", f"its targeting: {error}")
     except Exception as error:  # whatever a rule makes of a context
         return failed(flag, "GENERAL", f"its targeting failed ({type(error).__name__}: {error})"[:200])
-    if variant is None:
-        return _default(flag, "DEFAULT")
-    if isinstance(variant, bool):
-        variant = str(variant).lower()
-    return _of(flag, str(variant), "TARGETING_MATCH")
+    return _default(flag, "DEFAULT") if found is None else _of(flag, variant, "TARGETING_MATCH")
 
 
 def failed(flag: Definition, error: ErrorCode, message: str) -> Resolution:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from edgeinfer.flags.evaluation import ErrorCode, Reason
 
 Value = TypeVar("Value", bool, int, float, str, dict[str, Any])
+_LARGEST = sys.float_info.max
 _KINDS: tuple[type, ...] = (bool, int, float, str, dict)
 
 
@@ -75,4 +77,6 @@ class FlagDetails(Generic[Value]):
 
 def fits(value: object, kind: type) -> bool:
     """Whether a value answers flags of a kind."""
-    return type(value) is kind or (kind is float and type(value) is int)
+    return type(value) is kind or (
+        kind is float and isinstance(value, int) and type(value) is int and abs(value) <= _LARGEST
+    )

@@ -190,9 +190,8 @@ class Flags:
         return compiled(document, self._context, self._clock.utc(), self._clock.monotonic)
 
     def _grow_old(self) -> None:
-        if self._lock.acquire(
-            blocking=False
-        ):  # whoever has it is about to swap, perhaps behind a write to the disk
+        # Whoever has the lock is about to swap, perhaps behind a write to the disk.
+        if self._lock.acquire(blocking=False):
             try:
                 self._swap()
             finally:

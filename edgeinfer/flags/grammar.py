@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from edgeinfer.flags.percentages import MOST_WEIGHT
+
 # Operators and how many arguments they take; None where there is no upper bound.
 _ARITY: dict[str, tuple[int, int | None]] = {
     **dict.fromkeys(("if", "or", "and", "+", "-", "max", "min", "merge", "cat"), (1, None)),
@@ -26,8 +28,8 @@ _COMPARISONS = ("=", "!=", ">", "<", ">=", "<=", "~", "^")
 _VERSION = re.compile(
     r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?"
 )
-_MOST_WEIGHT = 2**31 - 1
-_MOST_DEPTH, _MOST_PARTS, _MOST_ITEMS, _MOST_NESTED = 80, 5000, 200, 2
+MOST_PARTS = 5000
+_MOST_DEPTH, _MOST_ITEMS, _MOST_NESTED = 80, 200, 2
 
 
 def too_large(rule: object) -> str:
@@ -36,8 +38,8 @@ def too_large(rule: object) -> str:
     level, iterates = [rule], False
     while level:
         parts, depth = parts + len(level), depth + 1
-        if parts > _MOST_PARTS:
-            return f"more than {_MOST_PARTS} parts"
+        if parts > MOST_PARTS:
+            return f"more than {MOST_PARTS} parts"
         if depth > _MOST_DEPTH:
             return f"deeper than {_MOST_DEPTH}"
         below: list[object] = []
@@ -187,8 +189,8 @@ def _shares(value: object, where: str) -> Iterator[str]:
             yield f"{place}[1] is {weight!r}, expected a whole number of 0 or more"
         else:
             total += weight
-    if total > _MOST_WEIGHT:
-        yield f"the weights of {where} sum to {total}, expected {_MOST_WEIGHT} at most"
+    if total > MOST_WEIGHT:
+        yield f"the weights of {where} sum to {total}, expected {MOST_WEIGHT} at most"
 
 
 def _is_number(value: object) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_MOST_PARTS = 5000
+from edgeinfer.flags.grammar import MOST_PARTS
 
 
 class References:
@@ -37,8 +37,8 @@ class _Growth:
 
     def grown(self, rule: Any, within: tuple[str, ...]) -> Any:
         self._parts += 1
-        if self._parts > _MOST_PARTS:
-            raise LookupError(f"has more than {_MOST_PARTS} parts")
+        if self._parts > MOST_PARTS:
+            raise LookupError(f"has more than {MOST_PARTS} parts")
         if isinstance(rule, list):
             return [self.grown(each, within) for each in rule]
         if not isinstance(rule, dict):

@@ -64,9 +64,6 @@ class Snapshot:
         """Return the flags that were killed."""
         return {key: each for key, each in self._resolutions.items() if each.reason == "DISABLED"}
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._resolutions
-
 
 NOTHING = Snapshot({})
 
@@ -80,12 +77,12 @@ def compiled(
         document: The flags.
         context: Attributes of the device.
         timestamp: The time, in seconds since 1970.
-        elapsed: Returns seconds of a monotonic clock: flags beyond the first five seconds fail, so that no document,
-            whoever signed it, keeps an app from starting.
+        elapsed: Returns seconds of a monotonic clock: flags beyond the first five seconds fail, but for those that were
+            killed, so that no document, whoever signed it, keeps an app from starting.
     """
     until, found = elapsed() + _MOST_S, {}
     for key, flag in document.flags.items():
-        if elapsed() > until:
+        if flag.enabled and elapsed() > until:
             found[key] = failed(flag, "GENERAL", "the flags before it took all the time there is")
         else:
             found[key] = resolve(flag, context, timestamp)

@@ -11,6 +11,7 @@ import pytest
 import edgeinfer as ei
 from edgeinfer.errors import FlagError, StoreError
 from edgeinfer.flags import read_document
+from edgeinfer.flags.snapshot import compiled
 from edgeinfer.store import Home
 from edgeinfer.testing import FakeClock
 
@@ -49,6 +50,7 @@ def test_a_flag_is_read_with_its_variant_and_reason():
         (3.5, 0.0, 3.5),
         ("x", "", "x"),
         ("x", 0, None),
+        (10**400, 0.5, None),
         ({"a": 1}, {}, {"a": 1}),
         ("x", {}, None),
     ],
@@ -343,3 +345,32 @@ def test_a_document_says_what_it_is():
 @pytest.mark.parametrize("version", ["", "x", "-1", "1.5", "²", "9" * 20])
 def test_a_version_that_is_none_counts_as_the_first(version):
     assert read_document(json.dumps({"flags": {}, "metadata": {"version": version}}).encode()).version == 0
+
+
+@pytest.mark.parametrize(
+    "broken", [{"variants": {}}, {"metadata": {"maxStaleSeconds": 10**400}}, {"targeting": 3}]
+)
+def test_a_kill_of_a_flag_that_is_malformed_holds_too(broken):
+    flags = ei.Flags(bundled=document(cloud=flag()))
+    flags.offer(document(2, cloud=flag() | broken | {"state": "DISABLED"}))
+    assert details(flags)[:2] == (False, "DISABLED")
+
+
+def test_a_document_that_takes_too_long_fails_but_for_its_kills():
+    seconds = iter((0.0, 1.0, 5.1, 5.2, 5.3))
+    parsed = read_document(document(a=flag(), b=flag(), c=flag() | {"state": "DISABLED"}))
+    found = compiled(parsed, {}, 0.0, lambda: next(seconds))
+    reasons = [found.details(ei.Flag(key, default=False)).reason for key in "abc"]
+    assert reasons == ["STATIC", "ERROR", "DISABLED"]
+
+
+@pytest.mark.parametrize("limit", [-1, 10**400, float("nan"), float("inf"), "3", True])
+def test_an_age_that_is_none_is_a_fault_of_its_flag(limit):
+    flags = ei.Flags(bundled=document(cloud=flag(metadata={"maxStaleSeconds": limit}), other=flag()))
+    assert details(flags) == (False, "ERROR", "PARSE_ERROR")
+    assert details(flags, ei.Flag("other", default=False))[0] is True
+
+
+def test_a_number_too_large_to_be_written_fails_its_flag_alone():
+    flags = ei.Flags({"huge": 10**5000}, bundled=document(cloud=flag(targeting={"var": "huge"})))
+    assert details(flags) == (False, "ERROR", "GENERAL")
