@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -12,7 +10,7 @@ from pathlib import Path
 
 import edgeinfer as ei
 from device_tests.benchmarks.compare import Row, Skipped, shown, spread
-from device_tests.benchmarks.environments import environment
+from device_tests.benchmarks.environments import environment, pairs_of
 
 _HERE = Path(__file__).parent
 _FLAGS, _ROUNDS = 1000, 15
@@ -51,17 +49,9 @@ def _read(path: Path) -> Row | Skipped:
     python = environment("flagd", Path(sys.executable), wanted)
     if isinstance(python, str):
         return Skipped(what, python)
-    done = subprocess.run(
-        [python, _HERE / "flags_side.py", path, json.dumps(CONTEXT)],
-        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    if done.returncode:
-        return Skipped(what, (done.stderr.strip().splitlines() or ["no message"])[-1])
-    pairs: list[list[float]] = json.loads(done.stdout.splitlines()[-1])
+    pairs = pairs_of(python, "flags_side.py", path, json.dumps(CONTEXT))
+    if isinstance(pairs, str):
+        return Skipped(what, pairs)
     figure, low, high = spread([ours for ours, _ in pairs])
     theirs = spread([other for _, other in pairs])[0]
     return Row(what, f"{figure:.2f} us", shown(theirs), figure, low, high, "us", 1)

@@ -5,8 +5,6 @@ Each gets an environment of its own under `build/benchmarks`, made once; where t
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +15,7 @@ import numpy as np
 import edgeinfer as ei
 from device_tests.benchmarks.compare import Row, Skipped, ratio, spread
 from device_tests.benchmarks.crowds import Crowd
-from device_tests.benchmarks.environments import environment
+from device_tests.benchmarks.environments import environment, pairs_of
 from device_tests.benchmarks.models import MODELS, mlp
 
 _HERE = Path(__file__).parent
@@ -38,17 +36,10 @@ def _mediapipe() -> Row | Skipped:
     python = environment("mediapipe", Path(sys.executable), wanted)
     if isinstance(python, str):
         return Skipped(what, python)
-    done = subprocess.run(
-        [python, _HERE / "mediapipe_side.py", MODELS / "cifar10.eib"],
-        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    if done.returncode:
-        return Skipped(what, (done.stderr.strip().splitlines() or ["no message"])[-1])
-    return ratio(what, [(ours, theirs) for ours, theirs in json.loads(done.stdout.splitlines()[-1])], None)
+    pairs = pairs_of(python, "mediapipe_side.py", MODELS / "cifar10.eib")
+    if isinstance(pairs, str):
+        return Skipped(what, pairs)
+    return ratio(what, pairs, None)
 
 
 def _triton(folder: Path) -> Row | Skipped:
