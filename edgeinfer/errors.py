@@ -31,6 +31,11 @@
     ├── PolicyError              a policy, or what it needs, is not valid
     ├── FlagError                a document of flags, a context or a declared flag is not valid
     ├── StoreError               what this device keeps cannot be read or written
+    ├── UpdateError              an update is not taken; what runs goes on
+    │   ├── UntrustedError       what came is not signed as it must be, was changed, or is older
+    │   ├── ExpiredError         it was signed too long ago, or this clock is ahead
+    │   └── RequirementError     it is not for this device, or not now
+    ├── RepositoryError          a signed repository cannot be made or changed
     ├── NoAnswerError            neither device nor cloud could answer; holds both causes
     └── ConversionError          a converter step failed
         ├── RecipeError          the recipe is not valid
@@ -205,6 +210,26 @@ class PolicyError(EdgeInferError):
 
 class FlagError(EdgeInferError):
     """A document of flags cannot be used, or a flag or a context is declared wrongly."""
+
+
+class UpdateError(EdgeInferError):
+    """An update is not taken; what runs goes on."""
+
+
+class UntrustedError(UpdateError):
+    """What came is not signed as it must be, was changed on the way, or is older than what was seen."""
+
+
+class ExpiredError(UpdateError):
+    """What came was signed too long ago, or the clock of this machine is ahead."""
+
+
+class RequirementError(UpdateError):
+    """An update is not for this device, or not now."""
+
+
+class RepositoryError(EdgeInferError):
+    """A signed repository cannot be made or changed."""
 
 
 class StoreError(EdgeInferError):

@@ -103,6 +103,10 @@ class Predictor:
         if home is not None:
             persistence = _persistence(home, model.digest, key)
             persistence.expire(self._own_policy)
+        elif key is not None:
+            raise PolicyError(
+                "a key seals the cases that wait in a home", found="no home", expected="home=Home(folder)"
+            )
         if cloud is not None:
             side = _side(model.manifest, mapping, self._own_policy)
             client = _client(cloud, side, transport, clock, persistence)
