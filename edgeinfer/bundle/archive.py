@@ -9,7 +9,15 @@ import zipfile
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from edgeinfer.bundle.containers import GET_ANOTHER, MANIFEST_NAME, Container, Places, in_folder, reading
+from edgeinfer.bundle.containers import (
+    GET_ANOTHER,
+    MANIFEST_NAME,
+    STORED,
+    Container,
+    Places,
+    in_folder,
+    reading,
+)
 from edgeinfer.errors import BundleError, ManifestError
 
 _ENTRY = re.compile(r"manifest\.json|blobs/sha256/[0-9a-f]{64}")
@@ -37,6 +45,8 @@ def open_container(path: Path) -> Container:
             return in_folder(str(path))
         if not stat.S_ISREG(path.stat().st_mode):
             raise BundleError(f"{path} is no bundle", found="a device or pipe", expected="a file or folder")
+        if path.suffix == STORED:
+            return in_folder(str(path))
         if not zipfile.is_zipfile(path):
             with path.open("rb") as file:
                 start = file.read(8)

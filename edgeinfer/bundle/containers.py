@@ -15,6 +15,8 @@ from edgeinfer.errors import BundleError, EdgeInferError, ManifestError
 
 MANIFEST_NAME = "manifest.json"
 BLOB_FOLDER = "blobs/sha256"
+# How the name of a manifest ends that is one of many in a store.
+STORED = ".json"
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 GET_ANOTHER = "get the bundle again or repack it"
 
@@ -83,8 +85,14 @@ def read_manifest(container: Container, path: str) -> bytes:
 
 
 def in_folder(path: str) -> Container:
-    """Return what reads a folder with `manifest.json` and `blobs/sha256/<hex>`, perhaps the blobs of others too."""
-    return _Folder(path)
+    """Return what reads a folder with `manifest.json` and `blobs/sha256/<hex>`, perhaps the blobs of others too.
+
+    Args:
+        path: The folder; or a manifest in a store of many, `manifests/<name>.json` beside `blobs`.
+    """
+    if path.endswith(STORED):
+        return _Folder(path, os.path.dirname(os.path.dirname(path)))
+    return _Folder(f"{path}/{MANIFEST_NAME}", path)
 
 
 def in_pieces(path: str, places: Places) -> Container:
@@ -93,15 +101,15 @@ def in_pieces(path: str, places: Places) -> Container:
 
 
 class _Folder:
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, manifest: str, folder: str) -> None:
+        self._manifest, self._folder = manifest, folder
 
     def size(self, name: str) -> int | None:
-        path = f"{self._path}/{name}"
+        path = self._path(name)
         return os.stat(path).st_size if os.path.isfile(path) else None
 
     def open(self, name: str) -> BinaryIO:
-        return open(f"{self._path}/{name}", "rb")
+        return open(self._path(name), "rb")
 
     def names(self) -> None:
         return None
@@ -111,6 +119,9 @@ class _Folder:
 
     def close(self) -> None:
         pass
+
+    def _path(self, name: str) -> str:
+        return self._manifest if name == MANIFEST_NAME else f"{self._folder}/{name}"
 
 
 class _Pieces:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from edgeinfer.host.cgroup import processor_quota
     from edgeinfer.host.clock import Clock, SystemClock
     from edgeinfer.host.cpus import processor, usable_cpus
-    from edgeinfer.host.files import atomic_directory, atomic_file
+    from edgeinfer.host.files import atomic_directory, atomic_file, sync_directory
     from edgeinfer.host.heat import Thermal, thermal
     from edgeinfer.host.hooks import tell
     from edgeinfer.host.keeping import keep, keep_bytes, kept, kept_bytes
@@ -46,6 +46,7 @@ __getattr__ = lazily(
         "processor_quota": "cgroup",
         "resident_bytes": "memory",
         "surroundings_now": "surroundings",
+        "sync_directory": "files",
         "tell": "hooks",
         "thermal": "heat",
         "usable_cpus": "cpus",
@@ -76,6 +77,7 @@ __all__ = [
     "processor_quota",
     "resident_bytes",
     "surroundings_now",
+    "sync_directory",
     "tell",
     "thermal",
     "usable_cpus",

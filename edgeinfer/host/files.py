@@ -36,7 +36,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             temporary.unlink()
         raise
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 @contextmanager
@@ -64,25 +64,25 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def _sync_tree(folder: Path) -> None:
     for each in sorted(folder.rglob("*"), reverse=True):
         if each.is_dir():
-            _sync_directory(each)
+            sync_directory(each)
         else:
             # Windows flushes only what is open for writing.
             with each.open("r+b") as opened:
                 os.fsync(opened.fileno())
-    _sync_directory(folder)
+    sync_directory(folder)
 
 
 def _temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.urandom(8).hex()}{_SUFFIX}")
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
     """Make a rename durable where a folder can be flushed: Windows and some network file systems cannot."""
     if os.name == "nt":
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import field
 from typing import Protocol
@@ -10,6 +10,7 @@ from typing import Protocol
 from edgeinfer.frozen import frozen
 
 _MOST_BYTES = 16 * 1024 * 1024
+Sink = Callable[[bytes], object]
 
 
 @frozen
@@ -23,6 +24,9 @@ class Request:
         body: Bytes, as they go out.
         max_bytes: The most that is read of the answer, unpacked.
         apart: Whether it gets a connection of its own that is thrown away, since the server may break it.
+        sink: Is shown status and headers of the answer when they are there, and may return what takes its body piece by
+            piece, so that what came before a connection broke is not lost; the response is then without a body. Called
+            on the transport's thread; what it raises ends the request, as a `BadResponseError` where it is an OSError.
     """
 
     method: str
@@ -31,6 +35,7 @@ class Request:
     body: bytes = field(default=b"", repr=False)
     max_bytes: int = _MOST_BYTES
     apart: bool = False
+    sink: Callable[[int, Mapping[str, str]], Sink | None] | None = field(default=None, repr=False)
 
 
 @frozen

@@ -143,15 +143,17 @@ class HttpTransport:
                 content=request.body or None,
                 timeout=waiting,
             ) as answer:
-                body = bytearray()
+                headers = {name.lower(): value for name, value in answer.headers.items()}
+                body, count = bytearray(), 0
+                sink = request.sink and request.sink(answer.status_code, headers)
                 async for chunk in answer.aiter_bytes():
-                    body += chunk
-                    if len(body) > request.max_bytes:
+                    count += len(chunk)
+                    if count > request.max_bytes:
                         raise BadResponseError(
                             f"the answer to {where} is too large",
                             expected=f"at most {request.max_bytes} bytes",
                         )
-                headers = {name.lower(): value for name, value in answer.headers.items()}
+                    (sink or body.extend)(chunk)
                 return Response(answer.status_code, headers, bytes(body))
         except library.TimeoutException:
             raise TimeoutError from None

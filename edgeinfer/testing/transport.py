@@ -10,10 +10,11 @@ from concurrent.futures import Future
 from edgeinfer.cloud import Datatype, Tensor
 from edgeinfer.cloud.messages import answer_message
 from edgeinfer.cloud.tensors import Array, datatype_of, from_bytes, from_json
-from edgeinfer.errors import NetworkError, NetworkTimeoutError
+from edgeinfer.errors import BadResponseError, ConnectionLostError, NetworkError, NetworkTimeoutError
 from edgeinfer.net import Request, Response
 from edgeinfer.testing.clock import FakeClock
 
+_PIECE = 65_536
 Answer = Callable[[Request], Response | NetworkError]
 
 
@@ -55,6 +56,8 @@ class ScriptedTransport:
         result: Response | NetworkError = NetworkTimeoutError(f"{request.url} was not answered in time")
         if self.takes_s < timeout_s:
             result = self.answer(request)
+        if not isinstance(result, NetworkError):
+            result = _received(request, result)
         if isinstance(result, NetworkError):
             future.set_exception(result)
         else:
@@ -63,6 +66,21 @@ class ScriptedTransport:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _received(request: Request, answer: Response) -> Response | NetworkError:
+    """Return an answer as a transport gives it: bounded, and handed to the request's sink where it wants it."""
+    sink = request.sink and request.sink(answer.status, answer.headers)
+    body = answer.body[: request.max_bytes]
+    if sink:
+        for at in range(0, len(body), _PIECE):
+            sink(body[at : at + _PIECE])
+    if len(answer.body) > request.max_bytes:
+        return BadResponseError(f"the answer to {request.url} is too large")
+    promised = answer.headers.get("content-length")
+    if promised is not None and int(promised) > len(answer.body):
+        return ConnectionLostError(f"the answer to {request.url} broke off")
+    return Response(answer.status, answer.headers) if sink else answer
 
 
 class FakeV2Server:

@@ -1,0 +1,151 @@
+"""The versions of a model on this device: current, previous and trial.
+
+Invariants, kept across a loss of power at any instruction:
+* a slot only ever names a bundle that was whole and verified when it was named;
+* the slots change by one atomic rename; two copies are kept, and one that is damaged gives way to the other;
+* what was current becomes previous when a trial commits, and nothing else forgets it but a revert to it.
+
+A slot that is empty stands for the bundle that came with the app.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgeinfer.errors import StoreError
+from edgeinfer.frozen import frozen
+from edgeinfer.host import atomic_file
+from edgeinfer.updates.bundle_store import storing
+
+_FORMAT = 1
+
+
+@frozen
+class Slot:
+    """A bundle that can be opened here.
+
+    Attributes:
+        digest: Of its manifest.
+        variant: The one whose blobs were fetched; empty where all are there.
+    """
+
+    digest: str
+    variant: str = ""
+
+
+@frozen
+class Slots:
+    """The versions of one family of models.
+
+    Attributes:
+        current: What answers; None is the bundle that came with the app.
+        previous: What answered before, and answers again when it must.
+        trial: What answers now and has to prove itself; None where nothing is on trial.
+    """
+
+    current: Slot | None = None
+    previous: Slot | None = None
+    trial: Slot | None = None
+
+    def named(self) -> dict[str, str]:
+        """Return the variant of every digest that a slot names."""
+        return {each.digest: each.variant for each in (self.current, self.previous, self.trial) if each}
+
+    @property
+    def order(self) -> tuple[Slot | None, ...]:
+        """What to try in turn: the trial, the current, the previous, and the bundle that came with the app."""
+        found = dict.fromkeys((*filter(None, (self.trial,)), self.current, self.previous, None))
+        return (*filter(None, found), None)
+
+
+def tried(slots: Slots, trial: Slot) -> Slots:
+    """Return the slots with a bundle on trial in place of another trial; unchanged where it is current."""
+    return replace(slots, trial=None if trial == slots.current else trial)
+
+
+def committed(slots: Slots) -> Slots:
+    """Return the slots with the trial as the current."""
+    return slots if slots.trial is None else Slots(current=slots.trial, previous=slots.current)
+
+
+def reverted(slots: Slots, digest: str) -> Slots:
+    """Return the slots without a digest: the trial ends, or the previous is current again."""
+    trial = None if slots.trial and slots.trial.digest == digest else slots.trial
+    previous = None if slots.previous and slots.previous.digest == digest else slots.previous
+    if slots.current and slots.current.digest == digest:
+        return Slots(current=previous, trial=trial)
+    return Slots(slots.current, previous, trial)
+
+
+class SlotFile:
+    """Keeps the slots of a family; one process at a time may write, all may read.
+
+    Args:
+        folder: The folder of slots.
+        family: The family's name.
+    """
+
+    def __init__(self, folder: Path, family: str) -> None:
+        self._paths = (folder / f"{family}.json", folder / f"{family}.copy.json")
+
+    def read(self) -> Slots:
+        """Return the slots; none where there are none, or both copies are damaged.
+
+        Raises:
+            StoreError: They were written by a newer release.
+        """
+        for path in self._paths:
+            with suppress(OSError, ValueError, TypeError, KeyError):
+                return _parsed(path.read_bytes(), path)
+        return Slots()
+
+    def write(self, slots: Slots) -> None:
+        """Keep the slots.
+
+        Raises:
+            StoreError: They cannot be written; what was kept before holds.
+        """
+        folder = self._paths[0].parent
+        with storing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in self._paths:
+                with atomic_file(path) as file:
+                    file.write(_written(slots))
+
+    def sweep(self) -> None:
+        """Remove what a process that was killed left of a file that it wrote."""
+        folder = self._paths[0].parent
+        with suppress(FileNotFoundError), storing(folder):
+            for name in os.listdir(folder):
+                if name.endswith(".partial"):
+                    (folder / name).unlink(missing_ok=True)
+
+
+def _written(slots: Slots) -> bytes:
+    named = {name: each and [each.digest, each.variant] for name, each in vars(slots).items()}
+    return json.dumps({"format": _FORMAT, "slots": named, "sha256": _check(named)}).encode()
+
+
+def _parsed(data: bytes, path: Path) -> Slots:
+    found: dict[str, Any] = json.loads(data)
+    if found["format"] > _FORMAT:
+        raise StoreError(
+            f"{path} was written by a newer edgeinfer",
+            found=f"format {found['format']}",
+            expected=f"{_FORMAT} at most",
+            next_step="pip install -U edgeinfer",
+        )
+    named = found["slots"]
+    if _check(named) != found["sha256"]:
+        raise ValueError("damaged")
+    return Slots(**{name: None if each is None else Slot(*each) for name, each in named.items()})
+
+
+def _check(named: object) -> str:
+    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
