@@ -24,6 +24,7 @@ from edgeinfer.host import Clock, atomic_file
 from edgeinfer.net import Request, RetryPolicy, Transport, backoff
 from edgeinfer.updates.bundle_store import BundleStore, storing
 
+_draw = random.random
 _OK, _PARTIAL, _GONE = 200, 206, 416
 
 
@@ -109,7 +110,7 @@ class Downloads:
                     next_step="check what the server has",
                 )
             if failures:
-                self._clock.pause(backoff(RetryPolicy(), failures, random.random()))
+                self._clock.pause(backoff(RetryPolicy(), failures, _draw()))
 
     def _attempt(self, blob: Blob, at: int) -> None:
         where = f"{self._url}/{blob.sha256}"

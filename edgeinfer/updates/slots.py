@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -60,13 +59,23 @@ class Slots:
     @property
     def order(self) -> tuple[Slot | None, ...]:
         """What to try in turn: the trial, the current, the previous, and the bundle that came with the app."""
-        found = dict.fromkeys((*filter(None, (self.trial,)), self.current, self.previous, None))
-        return (*filter(None, found), None)
+        filled = [each for each in (self.trial,) if each]
+        before = [each for each in (self.previous,) if each]
+        return tuple(dict.fromkeys((*filled, self.current, *before, None)))
 
 
 def tried(slots: Slots, trial: Slot) -> Slots:
     """Return the slots with a bundle on trial in place of another trial; unchanged where it is current."""
     return replace(slots, trial=None if trial == slots.current else trial)
+
+
+def restored(slots: Slots) -> Slots:
+    """Return the slots with the bundle that came with the app as the current."""
+    return (
+        slots
+        if slots.current is None and slots.trial is None
+        else Slots(previous=slots.current or slots.previous)
+    )
 
 
 def committed(slots: Slots) -> Slots:
@@ -117,14 +126,6 @@ class SlotFile:
             for path in self._paths:
                 with atomic_file(path) as file:
                     file.write(_written(slots))
-
-    def sweep(self) -> None:
-        """Remove what a process that was killed left of a file that it wrote."""
-        folder = self._paths[0].parent
-        with suppress(FileNotFoundError), storing(folder):
-            for name in os.listdir(folder):
-                if name.endswith(".partial"):
-                    (folder / name).unlink(missing_ok=True)
 
 
 def _written(slots: Slots) -> bytes:
