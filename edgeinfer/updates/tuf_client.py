@@ -106,6 +106,14 @@ class TufClient:
             target.verify_length_and_hashes(data)
         return data
 
+    def is_right(self, target: TargetFile, data: bytes) -> bool:
+        """Whether some bytes are those of a target."""
+        try:
+            target.verify_length_and_hashes(data)
+        except exceptions.LengthOrHashMismatchError:
+            return False
+        return True
+
     def targets(self) -> Targets:
         """Return the top-level targets, as they were verified."""
         return self._signed(Targets, "targets")
