@@ -76,7 +76,8 @@ def _received(request: Request, answer: Response) -> Response | NetworkError:
         for at in range(0, len(body), _PIECE):
             sink(body[at : at + _PIECE])
     if len(answer.body) > request.max_bytes:
-        return BadResponseError(f"the answer to {request.url} is too large")
+        most = f"at most {request.max_bytes} bytes"
+        return BadResponseError(f"the answer to {request.url} is too large", expected=most)
     promised = answer.headers.get("content-length")
     if promised is not None and int(promised) > len(answer.body):
         return ConnectionLostError(f"the answer to {request.url} broke off")

@@ -132,20 +132,28 @@ class TufClient:
 
     def _made(self) -> tuple[Updater, tuple[str, ...]]:
         """Return an updater, and the keys whose time it judges by."""
+        known = self._known_keys()  # of the newest root; a new updater begins with the first again
         updater = Updater(
             str(self.folder), self._url, target_dir=None, fetcher=self._fetcher, bootstrap=self._root
         )
-        keys = self._timestamp_keys()
+        keys = known or self._timestamp_keys()
         # Private, and the one place that judges what is over; a test holds that it still is.
         updater._trusted_set.reference_time = datetime.fromtimestamp(self._now(keys), UTC)
         return updater, keys
+
+    def _known_keys(self) -> tuple[str, ...]:
+        """Return the keys of the timestamp as the last refresh left them; none where there was no refresh."""
+        try:
+            return self._timestamp_keys()
+        except EdgeInferError:
+            return ()
 
     def _timestamp_keys(self) -> tuple[str, ...]:
         return tuple(sorted(self.root().roles["timestamp"].keyids))
 
     def _signed(self, kind: type[Kind], role: str) -> Kind:
         with _translated(self._url):
-            found = Metadata.from_file(str(self.folder / f"{role}.json")).signed
+            found = Metadata.from_bytes((self.folder / f"{role}.json").read_bytes()).signed
         assert isinstance(found, kind), f"{role}.json was verified"
         return found
 
