@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edgeinfer.host.heat import Thermal, thermal
     from edgeinfer.host.hooks import tell
     from edgeinfer.host.keeping import keep, keep_bytes, kept, kept_bytes
-    from edgeinfer.host.lock import FileLock
+    from edgeinfer.host.lock import FileLock, locked
     from edgeinfer.host.memory import grown_since, resident_bytes
     from edgeinfer.host.output import output_to
     from edgeinfer.host.packages import packages_of, versions_of
@@ -39,6 +39,7 @@ __getattr__ = lazily(
         "keep_on": "affinity",
         "kept": "keeping",
         "kept_bytes": "keeping",
+        "locked": "lock",
         "output_to": "output",
         "packages_of": "packages",
         "processor": "cpus",
@@ -70,6 +71,7 @@ __all__ = [
     "keep_on",
     "kept",
     "kept_bytes",
+    "locked",
     "output_to",
     "packages_of",
     "processor",

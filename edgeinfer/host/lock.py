@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgeinfer.host.clock import Clock
+
+_AGAIN_S = 0.01
 
 
 class FileLock:
@@ -34,6 +42,29 @@ class FileLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._handle)
+
+
+@contextmanager
+def locked(path: Path, clock: Clock, patience_s: float) -> Iterator[None]:
+    """Hold a file exclusively while the block runs, having waited for whoever held it before.
+
+    Raises:
+        BlockingIOError: Somebody held it for all that time.
+        OSError: The file cannot be made.
+    """
+    until, lock = clock.monotonic() + patience_s, FileLock(path)
+    while True:
+        try:
+            lock.__enter__()
+            break
+        except BlockingIOError:
+            if clock.monotonic() >= until:
+                raise
+            clock.pause(_AGAIN_S)
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
 
 
 def _lock(handle: int) -> None:

@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     )
     from edgeinfer.updates.loads import Load, Loads
     from edgeinfer.updates.releases import Server, SignedReleases
-    from edgeinfer.updates.slots import Slot, SlotFile, Slots, committed, restored, reverted, tried
+    from edgeinfer.updates.slots import (
+        Slot,
+        SlotFile,
+        Slots,
+        committed,
+        families_in,
+        restored,
+        reverted,
+        tried,
+    )
     from edgeinfer.updates.trusted_time import SignedTimes, trusted_time
     from edgeinfer.updates.tuf_client import TufClient
 
@@ -56,6 +65,7 @@ __getattr__ = lazily(
         "TufClient": "tuf_client",
         "checked_family": "layout",
         "committed": "slots",
+        "families_in": "slots",
         "family_paths": "layout",
         "family_role": "layout",
         "manifest_target": "layout",
@@ -93,6 +103,7 @@ __all__ = [
     "TufClient",
     "checked_family",
     "committed",
+    "families_in",
     "family_paths",
     "family_role",
     "manifest_target",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +20,11 @@ from typing import Any
 
 from edgeinfer.errors import StoreError
 from edgeinfer.frozen import frozen
-from edgeinfer.host import atomic_file
+from edgeinfer.host import Clock, atomic_file, locked
 from edgeinfer.updates.bundle_store import storing
 
 _FORMAT = 1
+_COPY, _LOCK, _PATIENCE_S = ".copy.json", "lock", 2.0
 
 
 @frozen
@@ -93,15 +95,17 @@ def reverted(slots: Slots, digest: str) -> Slots:
 
 
 class SlotFile:
-    """Keeps the slots of a family; one process at a time may write, all may read.
+    """Keeps the slots of a family; several processes may share it.
 
     Args:
         folder: The folder of slots.
         family: The family's name.
+        clock: The time.
     """
 
-    def __init__(self, folder: Path, family: str) -> None:
-        self._paths = (folder / f"{family}.json", folder / f"{family}.copy.json")
+    def __init__(self, folder: Path, family: str, clock: Clock) -> None:
+        self._folder, self._clock = folder, clock
+        self._paths = (folder / f"{family}.json", folder / f"{family}{_COPY}")
 
     def read(self) -> Slots:
         """Return the slots; none where there are none, or both copies are damaged.
@@ -110,22 +114,38 @@ class SlotFile:
             StoreError: They were written by a newer release.
         """
         for path in self._paths:
-            with suppress(OSError, ValueError, TypeError, KeyError):
+            with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
                 return _parsed(path.read_bytes(), path)
         return Slots()
 
-    def write(self, slots: Slots) -> None:
-        """Keep the slots.
+    def change(self, change: Callable[[Slots], Slots]) -> Slots:
+        """Change the slots by a function of them as they are, and return what they are then.
 
         Raises:
-            StoreError: They cannot be written; what was kept before holds.
+            StoreError: They cannot be written, or another process holds them for too long; what was kept holds.
         """
-        folder = self._paths[0].parent
-        with storing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            for path in self._paths:
-                with atomic_file(path) as file:
-                    file.write(_written(slots))
+        with storing(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with locked(self._folder / _LOCK, self._clock, _PATIENCE_S):
+                before = self.read()
+                after = change(before)
+                if after != before:
+                    self._sweep()
+                    for path in self._paths:
+                        with atomic_file(path) as file:
+                            file.write(_written(after))
+        return after
+
+    def _sweep(self) -> None:
+        """Remove what a process that was killed left of a copy that it wrote."""
+        for path in self._folder.glob(".*.partial"):
+            path.unlink(missing_ok=True)
+
+
+def families_in(folder: Path) -> list[str]:
+    """Return the families that have slots in a folder."""
+    names = {path.name for path in folder.glob("*.json")}
+    return sorted({name.removesuffix(_COPY).removesuffix(".json") for name in names})
 
 
 def _written(slots: Slots) -> bytes:

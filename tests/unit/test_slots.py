@@ -11,11 +11,12 @@ import sys
 import pytest
 
 from edgeinfer.errors import StoreError
-from edgeinfer.host import Surroundings
+from edgeinfer.host import FileLock, Surroundings
 from edgeinfer.store import Home
+from edgeinfer.testing import FakeClock
 from edgeinfer.updates.conditions import Conditions, obstacle
 from edgeinfer.updates.loads import Loads
-from edgeinfer.updates.slots import Slot, SlotFile, Slots, committed, restored, reverted, tried
+from edgeinfer.updates.slots import Slot, SlotFile, Slots, committed, families_in, restored, reverted, tried
 
 A, B, C = (Slot(each * 64, "int8") for each in "abc")
 
@@ -57,17 +58,17 @@ def test_changes_are_pure(before, change, after):
 
 
 def test_slots_are_read_as_they_were_written(tmp_path):
-    file = SlotFile(tmp_path / "slots", "vision")
+    file = SlotFile(tmp_path / "slots", "vision", FakeClock())
     assert file.read() == Slots()
-    file.write(Slots(A, None, B))
-    assert SlotFile(tmp_path / "slots", "vision").read() == Slots(A, None, B)
-    assert SlotFile(tmp_path / "slots", "speech").read() == Slots()
+    file.change(lambda _: Slots(A, None, B))
+    assert SlotFile(tmp_path / "slots", "vision", FakeClock()).read() == Slots(A, None, B)
+    assert SlotFile(tmp_path / "slots", "speech", FakeClock()).read() == Slots()
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"null", b'{"format": 1}', b"\xff\xfe"])
 def test_a_copy_that_is_damaged_gives_way_to_the_other(tmp_path, damage):
-    file = SlotFile(tmp_path, "vision")
-    file.write(Slots(A, B))
+    file = SlotFile(tmp_path, "vision", FakeClock())
+    file.change(lambda _: Slots(A, B))
     first, second = tmp_path / "vision.json", tmp_path / "vision.copy.json"
     whole = first.read_bytes()
     first.write_bytes(damage)
@@ -81,7 +82,21 @@ def test_a_copy_that_is_damaged_gives_way_to_the_other(tmp_path, damage):
 def test_slots_of_a_newer_release_are_told(tmp_path):
     (tmp_path / "vision.json").write_text(json.dumps({"format": 2, "new": True}))
     with pytest.raises(StoreError, match=r"newer edgeinfer.*pip install -U"):
-        SlotFile(tmp_path, "vision").read()
+        SlotFile(tmp_path, "vision", FakeClock()).read()
+
+
+def test_slots_that_another_process_holds_are_waited_for_and_then_left(tmp_path):
+    clock = FakeClock()
+    file = SlotFile(tmp_path, "vision", clock)
+    file.change(lambda _: Slots(A))
+    with FileLock(tmp_path / "lock"), pytest.raises(StoreError):
+        file.change(lambda _: Slots(B))
+    assert file.read() == Slots(A)
+    assert sum(clock.pauses) >= 2
+    (tmp_path / ".vision.json.0123.partial").write_text("half")
+    assert file.change(lambda slots: tried(slots, B)) == Slots(A, None, B)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["lock", "vision.copy.json", "vision.json"]
+    assert families_in(tmp_path) == ["vision"]
 
 
 PROGRAM = """
