@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from edgeinfer.cloud import (
         Endpoint,
     )
+    from edgeinfer.device import (
+        Device,
+        DevicePredictor,
+        DeviceSettings,
+        DeviceStatus,
+        ModelStatus,
+        UpdateReport,
+    )
     from edgeinfer.errors import (
         BadResponseError,
         BundleError,
@@ -107,8 +115,14 @@ if TYPE_CHECKING:
         Consents,
         EgressRecord,
     )
+    from edgeinfer.rollout import (
+        ShadowLimits,
+    )
     from edgeinfer.store import (
         Home,
+    )
+    from edgeinfer.updates import (
+        Conditions,
     )
 
 _HOMES = {
@@ -118,6 +132,14 @@ _HOMES = {
         "open_bundle",
     ),
     "edgeinfer.cloud": ("Endpoint",),
+    "edgeinfer.device": (
+        "Device",
+        "DevicePredictor",
+        "DeviceSettings",
+        "DeviceStatus",
+        "ModelStatus",
+        "UpdateReport",
+    ),
     "edgeinfer.errors": (
         "BadResponseError",
         "BundleError",
@@ -198,7 +220,9 @@ _HOMES = {
         "Consents",
         "EgressRecord",
     ),
+    "edgeinfer.rollout": ("ShadowLimits",),
     "edgeinfer.store": ("Home",),
+    "edgeinfer.updates": ("Conditions",),
 }
 
 __all__ = [
@@ -216,6 +240,7 @@ __all__ = [
     "CloudFailedError",
     "CloudRefusedError",
     "CloudRequestError",
+    "Conditions",
     "ConnectionLostError",
     "Consents",
     "ConversionError",
@@ -225,6 +250,10 @@ __all__ = [
     "DecodeError",
     "Deferred",
     "Detection",
+    "Device",
+    "DevicePredictor",
+    "DeviceSettings",
+    "DeviceStatus",
     "DigestError",
     "EdgeInferError",
     "EgressRecord",
@@ -250,6 +279,7 @@ __all__ = [
     "ManifestError",
     "Model",
     "ModelLoadError",
+    "ModelStatus",
     "NameNotFoundError",
     "NetworkError",
     "NetworkTimeoutError",
@@ -268,6 +298,7 @@ __all__ = [
     "Route",
     "Selection",
     "SelfTestError",
+    "ShadowLimits",
     "Shedding",
     "StoreError",
     "Timings",
@@ -276,6 +307,7 @@ __all__ = [
     "UnreachableError",
     "UntrustedError",
     "UpdateError",
+    "UpdateReport",
     "Wishes",
     "configure",
     "listen",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgeinfer.host.hooks import tell
     from edgeinfer.host.keeping import keep, keep_bytes, kept, kept_bytes
     from edgeinfer.host.lock import FileLock, locked
-    from edgeinfer.host.memory import grown_since, resident_bytes
+    from edgeinfer.host.memory import available_bytes, grown_since, resident_bytes
     from edgeinfer.host.output import output_to
     from edgeinfer.host.packages import packages_of, versions_of
     from edgeinfer.host.surroundings import Surroundings, surroundings_now
@@ -32,6 +32,7 @@ __getattr__ = lazily(
         "allowed_processors": "affinity",
         "atomic_directory": "files",
         "atomic_file": "files",
+        "available_bytes": "memory",
         "cache_folder": "caches",
         "grown_since": "memory",
         "keep": "keeping",
@@ -64,6 +65,7 @@ __all__ = [
     "allowed_processors",
     "atomic_directory",
     "atomic_file",
+    "available_bytes",
     "cache_folder",
     "grown_since",
     "keep",

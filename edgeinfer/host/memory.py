@@ -23,6 +23,18 @@ def resident_bytes() -> int | None:
     return None
 
 
+def available_bytes() -> int | None:
+    """Return the memory in bytes that Linux can give without swapping, or None where the platform does not tell."""
+    try:
+        with open("/proc/meminfo", encoding="ascii", errors="replace") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
+
+
 def grown_since(before: int | None) -> int | None:
     """Return by how many bytes resident memory has grown, 0 where it shrank, or None where it is not told."""
     after = resident_bytes()

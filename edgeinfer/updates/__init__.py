@@ -17,13 +17,14 @@ if TYPE_CHECKING:
         ISSUED,
         METADATA,
         TARGETS,
+        Server,
         checked_family,
         family_paths,
         family_role,
         manifest_target,
     )
     from edgeinfer.updates.loads import Load, Loads
-    from edgeinfer.updates.releases import Server, SignedReleases
+    from edgeinfer.updates.releases import SignedReleases
     from edgeinfer.updates.slots import (
         Slot,
         SlotFile,
@@ -56,7 +57,7 @@ __getattr__ = lazily(
         "Load": "loads",
         "Loads": "loads",
         "Means": "installing",
-        "Server": "releases",
+        "Server": "layout",
         "SignedReleases": "releases",
         "SignedTimes": "trusted_time",
         "Slot": "slots",

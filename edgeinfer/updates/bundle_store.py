@@ -179,9 +179,15 @@ def storing(folder: Path) -> Iterator[None]:
 def needed_blobs(manifest: Manifest, variant: str) -> list[Blob]:
     """Return the blobs that a device needs to run a variant and to test it; no report, and no other variant's.
 
+    Args:
+        manifest: The bundle's.
+        variant: Its id; empty for all that the manifest names.
+
     Raises:
         StoreError: There is no such variant.
     """
+    if not variant:
+        return list(manifest.blobs().values())
     chosen = _variant(manifest, variant)
     found = [chosen.blob, *(each.blob for each in chosen.golden_outputs.values())]
     if manifest.golden is not None:

@@ -24,19 +24,22 @@ class Means:
     """What an installation needs of its device.
 
     Attributes:
-        choose: Returns the id of the variant that will run here, by what is installed and how much memory there is;
-            raises a `RequirementError` where none will.
+        choose: Returns, of a family's bundle, the id of the variant that will run here, by what is installed and how
+            much memory there is; raises a `RequirementError` where none will.
         surroundings: Tells of network and power.
         conditions: What has to be so before a bundle is fetched.
     """
 
-    choose: Callable[[Manifest], str]
+    choose: Callable[[str, Manifest], str]
     surroundings: Callable[[], Surroundings]
     conditions: Conditions
 
 
 class Installer:
     """Brings bundles into a store; one process of a home at a time may.
+
+    Attributes:
+        coming: Blobs that were asked for, whether they are there by now or not.
 
     Args:
         store: Where to.
@@ -49,6 +52,7 @@ class Installer:
         self, store: BundleStore, releases: SignedReleases, downloads: Downloads, means: Means
     ) -> None:
         self._store, self._releases, self._downloads, self._means = store, releases, downloads, means
+        self.coming: set[Blob] = set()
 
     def install(self, family: str, digest: str) -> Slot:
         """Have a bundle here, whole and verified; what is here already is not fetched again.
@@ -65,8 +69,10 @@ class Installer:
         data = b"" if manifest is not None else self._releases.fetch(signed)
         if manifest is None:
             manifest = _read(data, digest)
-        variant = self._means.choose(manifest)
-        lacking = self._store.lacks(needed_blobs(manifest, variant))
+        variant = self._means.choose(family, manifest)
+        needed = needed_blobs(manifest, variant)
+        self.coming.update(needed)
+        lacking = self._store.lacks(needed)
         if lacking:
             self._check_conditions(manifest, lacking)
             for blob in lacking:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 
 from edgeinfer.errors import UpdateError
+from edgeinfer.frozen import frozen
 
 METADATA, TARGETS, BLOBS = "metadata", "targets", "blobs/sha256"
 FLAGS_ROLE, FLAGS_TARGET, FLAGS_PATHS = "flags", "flags/flags.json", ("flags/*",)
@@ -20,6 +21,19 @@ FLAGS_ROLE, FLAGS_TARGET, FLAGS_PATHS = "flags", "flags/flags.json", ("flags/*",
 ISSUED = "x-edgeinfer-issued"
 _FAMILY = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@frozen
+class Server:
+    """Where signed updates come from.
+
+    Attributes:
+        url: The folder that `edgeinfer repo` made, as a web server serves it.
+        root: The first root metadata, `1.root.json`, as they came with the app.
+    """
+
+    url: str
+    root: bytes
 
 
 def family_role(family: str) -> str:

@@ -14,7 +14,6 @@ from pathlib import Path
 from tuf.api.metadata import Signed, TargetFile, Targets
 
 from edgeinfer.errors import StoreError, UntrustedError
-from edgeinfer.frozen import frozen
 from edgeinfer.host import Clock
 from edgeinfer.net import Transport
 from edgeinfer.updates.layout import (
@@ -24,25 +23,13 @@ from edgeinfer.updates.layout import (
     ISSUED,
     METADATA,
     TARGETS,
+    Server,
     manifest_target,
 )
 from edgeinfer.updates.trusted_time import SignedTimes, trusted_time
 from edgeinfer.updates.tuf_client import TufClient
 
 _MOST_BYTES = 4 * 1024 * 1024
-
-
-@frozen
-class Server:
-    """Where signed updates come from.
-
-    Attributes:
-        url: The folder that `edgeinfer repo` made, as a web server serves it.
-        root: The first root metadata, `1.root.json`, as they came with the app.
-    """
-
-    url: str
-    root: bytes
 
 
 class SignedReleases:

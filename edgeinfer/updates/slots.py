@@ -48,15 +48,17 @@ class Slots:
         current: What answers; None is the bundle that came with the app.
         previous: What answered before, and answers again when it must.
         trial: What answers now and has to prove itself; None where nothing is on trial.
+        shadow: What runs beside what answers, unheard; None where nothing does.
     """
 
     current: Slot | None = None
     previous: Slot | None = None
     trial: Slot | None = None
+    shadow: Slot | None = None
 
     def named(self) -> dict[str, str]:
         """Return the variant of every digest that a slot names."""
-        return {each.digest: each.variant for each in (self.current, self.previous, self.trial) if each}
+        return {each.digest: each.variant for each in vars(self).values() if each}
 
     @property
     def order(self) -> tuple[Slot | None, ...]:
@@ -73,25 +75,24 @@ def tried(slots: Slots, trial: Slot) -> Slots:
 
 def restored(slots: Slots) -> Slots:
     """Return the slots with the bundle that came with the app as the current."""
-    return (
-        slots
-        if slots.current is None and slots.trial is None
-        else Slots(previous=slots.current or slots.previous)
-    )
+    if slots.current is None:
+        return replace(slots, trial=None)
+    return replace(slots, current=None, previous=slots.current, trial=None)
 
 
 def committed(slots: Slots) -> Slots:
     """Return the slots with the trial as the current."""
-    return slots if slots.trial is None else Slots(current=slots.trial, previous=slots.current)
+    if slots.trial is None:
+        return slots
+    return replace(slots, current=slots.trial, previous=slots.current, trial=None)
 
 
 def reverted(slots: Slots, digest: str) -> Slots:
     """Return the slots without a digest: the trial ends, or the previous is current again."""
-    trial = None if slots.trial and slots.trial.digest == digest else slots.trial
-    previous = None if slots.previous and slots.previous.digest == digest else slots.previous
+    left = {name: None if each and each.digest == digest else each for name, each in vars(slots).items()}
     if slots.current and slots.current.digest == digest:
-        return Slots(current=previous, trial=trial)
-    return Slots(slots.current, previous, trial)
+        left |= {"current": left["previous"], "previous": None}
+    return Slots(**left)
 
 
 class SlotFile:
