@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -189,7 +190,10 @@ class DevicePredictor:
             return False  # the caller's mistake, or there was no time, or the cloud's failure
         serving.proving.failed += 1
         seen = Observed(serving.version.model.health, failed_answers=serving.proving.failed)
-        return self._revert(serving.version.slot, verdict(seen, serving.proving.thresholds))
+        breach = verdict(seen, serving.proving.thresholds)
+        if breach is not None:
+            breach = replace(breach, message=f"{breach.message}; the last: {cause}")
+        return self._revert(serving.version.slot, breach)
 
     def _seen(self, slot: Slot | None, health: Health) -> None:
         """Take note of a model's health; the call that is under way acts on it when it has its answer."""
