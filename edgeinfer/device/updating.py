@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeinfer.device.versions import Shelf, Versions
 from edgeinfer.errors import EdgeInferError, NetworkError, StoreError, UpdateError
@@ -18,7 +19,10 @@ from edgeinfer.flags import Flags
 from edgeinfer.frozen import frozen
 from edgeinfer.host import locked
 from edgeinfer.rollout import Choice, choose, choose_shadow, model_flag, shadow_flag
-from edgeinfer.updates import Installer, SignedReleases, SlotFile, families_in
+from edgeinfer.updates import SlotFile, families_in
+
+if TYPE_CHECKING:  # TUF and cryptography load with the first update
+    from edgeinfer.updates import Installer, SignedReleases
 
 _PATIENCE_S = 0.0
 
