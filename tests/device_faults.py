@@ -2,7 +2,7 @@
 
 Everything is imported once; each case runs in a forked child, so that hundreds of them take seconds.
 
-    python tests/device_faults.py FOLDER kill|full|random|damage FIRST STEP COUNT
+    python tests/device_faults.py FOLDER kill|full|random|damage|together FIRST STEP COUNT
 """
 
 from __future__ import annotations
@@ -272,6 +272,20 @@ class Trials:
 
         self._judge(f"full from {point}", forked(life), "")
 
+    def together(self, number: int) -> None:
+        """Let several processes of one home live at once; each is served, and one after the other updates."""
+        lives = [threading.Thread(target=self._told, args=(f"{number}, life {life}",)) for life in range(4)]
+        for each in lives:
+            each.start()
+        for each in lives:
+            each.join()
+        self._judge(f"together {number}", "", "")
+
+    def _told(self, name: str) -> None:
+        told = forked(self.case.life_that_serves)
+        if told:
+            self.failed[name] = told
+
     def damage(self, number: int) -> None:
         """Damage one of the files that a device keeps, in one of three ways."""
         self._settle()
@@ -323,6 +337,7 @@ def main(folder: str, what: str, begin: str, step: str, count: str) -> None:
         "kill": trials.killed_at,
         "full": trials.full_from,
         "damage": trials.damage,
+        "together": trials.together,
         "random": lambda _: trials.killed_after(draw.uniform(0, trials.whole_s)),
     }[what]
     last = int(count) or (trials.damages() - 1 if what == "damage" else trials.points())

@@ -68,3 +68,9 @@ def test_a_file_that_is_damaged_costs_no_answer_and_is_mended():
     found = results(begun("damage", 0, 2), begun("damage", 1, 2))
     assert found["failed"] == {}
     assert found["done"] > 45
+
+
+def test_processes_that_share_a_home_are_all_served():
+    found = results(begun("together", 1, 1, 8), begun("together", 9, 1, 16))
+    assert found["failed"] == {}
+    assert found["done"] == 16
