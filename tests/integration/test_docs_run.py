@@ -58,7 +58,7 @@ def test_commands_that_are_shown_exist():
     shown = {
         command
         for page in PAGES
-        for command in re.findall(r"(?:^ {4}|`)edgeinfer (\w+)", page.read_text(), re.M)
+        for command in re.findall(r"(?:^ {4}|`)edgeinfer ([\w-]+)", page.read_text(), re.M)
     }
     assert shown
     assert shown <= known
