@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Call = Callable[[], object]
-Kind = Literal["us more", "us", "ms", "times", "MB more", "MB", "%", "s"]
+Kind = Literal["us more", "us", "ms", "times", "MB more", "MB", "kB", "%", "s"]
 
 
 @dataclass(frozen=True)
