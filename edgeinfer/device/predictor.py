@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgeinfer.device.exposing import Exposing
 from edgeinfer.device.proving import Proving, broken
@@ -30,6 +30,8 @@ from edgeinfer.updates import Slot
 
 if TYPE_CHECKING:
     from edgeinfer.device.beside import Beside
+    from edgeinfer.fallback.policy import Mode
+    from edgeinfer.inference.intake import Source
 
 
 @frozen
@@ -98,34 +100,38 @@ class DevicePredictor:
         """What answers now, for all else that a `Predictor` can do."""
         return self._now.predictor
 
-    def predict(self, source: Any, **how: Any) -> Prediction:
+    def predict(
+        self, source: Source, *, deadline_ms: float | None = None, mode: Mode | None = None
+    ) -> Prediction:
         """Answer for one item, as `Predictor.predict` does."""
         serving = self._now
         serving.proving.begins()
         try:
-            answer = serving.predictor.predict(source, **how)
+            answer = serving.predictor.predict(source, deadline_ms=deadline_ms, mode=mode)
         except EdgeInferError as error:
             if not self._failed(serving, error):
                 raise
-            return self._now.predictor.predict(source, **how)
+            return self._now.predictor.predict(source, deadline_ms=deadline_ms, mode=mode)
         if self._is_wrong(serving, answer):
-            return self._now.predictor.predict(source, **how)
+            return self._now.predictor.predict(source, deadline_ms=deadline_ms, mode=mode)
         if self._beside is not None:
             self._beside.offer(source, answer)
         return answer
 
-    async def apredict(self, source: Any, **how: Any) -> Prediction:
+    async def apredict(
+        self, source: Source, *, deadline_ms: float | None = None, mode: Mode | None = None
+    ) -> Prediction:
         """Answer for one item without blocking the event loop, as `Predictor.apredict` does."""
         serving = self._now
         serving.proving.begins()
         try:
-            answer = await serving.predictor.apredict(source, **how)
+            answer = await serving.predictor.apredict(source, deadline_ms=deadline_ms, mode=mode)
         except EdgeInferError as error:
             if not self._failed(serving, error):
                 raise
-            return await self._now.predictor.apredict(source, **how)
+            return await self._now.predictor.apredict(source, deadline_ms=deadline_ms, mode=mode)
         if self._is_wrong(serving, answer):
-            return await self._now.predictor.apredict(source, **how)
+            return await self._now.predictor.apredict(source, deadline_ms=deadline_ms, mode=mode)
         if self._beside is not None:
             self._beside.offer(source, answer)
         return answer

@@ -134,6 +134,20 @@ def test_a_predictor_for_the_device_alone_imports_nothing_of_the_cloud_or_a_home
     }
 
 
+def test_a_device_imports_what_asks_and_verifies_with_its_first_update():
+    code = (
+        "import sys, tempfile, edgeinfer as ei\n"
+        f"bundled = {{'digits': {str(ROOT / 'sample_apps/models/digits.eib')!r}}}\n"
+        "settings = ei.DeviceSettings(background=False, load={'engine': 'litert'})\n"
+        "device = ei.Device(tempfile.mkdtemp(), 'https://x.example', b'root', bundled, settings=settings)\n"
+        "device.model('digits')\n"
+        "print(sorted(sys.modules))"
+    )
+    loaded = set(ast.literal_eval(fresh(code)))
+    assert "edgeinfer.device.predictor" in loaded
+    assert not loaded & {"tuf", "cryptography", "urllib3", "httpx2", "asyncio", "openfeature", "json_logic"}
+
+
 def test_importing_edgeinfer_takes_at_most_8_ms():
     """The best of ten fresh interpreters each, with and without, in turns: the machine is shared."""
     clock = "import time; t = time.perf_counter(); {}; print(time.perf_counter() - t)"

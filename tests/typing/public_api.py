@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import assert_type
 
@@ -96,3 +96,19 @@ assert_type(flags.value(ei.Flag("cloud", default=False)), bool)
 assert_type(flags.value(ei.Flag("share", default=0.5)), float)
 assert_type(flags.details(ei.Flag("digest", default="")), ei.FlagDetails[str])
 assert_type(flags.session().value(ei.Flag("most", default=3)), int)
+
+# A device.
+device = ei.Device(
+    "home",
+    "https://updates.example.org",
+    b"root",
+    {"digits": "digits.eib"},
+    context={"app": "2.1.0"},
+    settings=ei.DeviceSettings(every_s=3600, conditions=ei.Conditions(charging=True), stay_put=True),
+)
+assert_type(device.model("digits"), ei.DevicePredictor)
+assert_type(device.model("digits").predict("seven.png", deadline_ms=100), ei.Prediction)
+assert_type(device.model("digits").model, ei.Model)
+assert_type(device.update(), ei.UpdateReport)
+assert_type(device.status().models, Mapping[str, ei.ModelStatus])
+assert_type(device.flags, ei.Flags)
