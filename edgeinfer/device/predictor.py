@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from edgeinfer.device.exposing import Exposing
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
     from edgeinfer.device.beside import Beside
     from edgeinfer.fallback.policy import Mode
     from edgeinfer.inference.intake import Source
+
+# Some budgets are judged after many runs: the health is looked at again, which takes some hundred microseconds.
+_LOOK_AGAIN = 300
 
 
 @frozen
@@ -76,7 +78,7 @@ class DevicePredictor:
     ) -> None:
         self._versions, self._making, self._exposing, self._beside = versions, making, exposing, beside
         self._lock = threading.RLock()
-        self._told: tuple[Slot, Breach] | None = None
+        self._calls, self._alarmed = 0, False
         self._now = self._opened()
         self._follow()
 
@@ -165,17 +167,19 @@ class DevicePredictor:
             self._beside.follow(self.model)
 
     def _opened(self) -> _Serving:
-        version = self._versions.open(lambda slot: partial(self._seen, slot))
+        version = self._versions.open(self._seen)
         self._exposing.renewed()
         proving = Proving(version, self._versions, self._making.good_answers)
         return _Serving(version, self._making.predictor(version.model), proving)
 
     def _is_wrong(self, serving: _Serving, answer: Prediction) -> bool:
         """Judge an answer; return whether another version has to give it."""
-        if self._told is not None:
-            slot, breach = self._told
-            self._told = None
-            self._revert(slot, breach)
+        self._calls += 1
+        if self._alarmed or not self._calls % _LOOK_AGAIN:
+            self._alarmed = False
+            breach = self._breach(serving)
+            if self._revert(serving.version.slot, breach):
+                return breach is not None and breach.kind == "not_finite"
         if serving.proving.done and not self._exposing.due:
             return False
         if answer.source != "device":
@@ -195,18 +199,20 @@ class DevicePredictor:
         if not isinstance(cause, EngineError):
             return False  # the caller's mistake, or there was no time, or the cloud's failure
         serving.proving.failed += 1
-        seen = Observed(serving.version.model.health, failed_answers=serving.proving.failed)
-        breach = verdict(seen, serving.proving.thresholds)
+        breach = self._breach(serving)
         if breach is not None:
             breach = replace(breach, message=f"{breach.message}; the last: {cause}")
         return self._revert(serving.version.slot, breach)
 
-    def _seen(self, slot: Slot | None, health: Health) -> None:
+    def _breach(self, serving: _Serving) -> Breach | None:
+        model, proving = serving.version.model, serving.proving
+        seen = Observed(model.health, failed_answers=proving.failed, remembered=model.selection.cached)
+        return verdict(seen, proving.thresholds)
+
+    def _seen(self, health: Health) -> None:
         """Take note of a model's health; the call that is under way acts on it when it has its answer."""
         tell(self._making.on_health, health, "on_health")
-        breach = verdict(Observed(health))
-        if breach is not None and slot is not None:
-            self._told = (slot, breach)
+        self._alarmed = True
 
     def _revert(self, slot: Slot | None, breach: Breach | None) -> bool:
         """Let the version before answer, where this one is at fault; return whether it does."""

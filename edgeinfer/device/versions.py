@@ -110,11 +110,11 @@ class Versions:
         """Return the slot that is first in line; None for the bundle that came with the app."""
         return next((each for each in self.slots.order if each is None or not self.is_out(each.digest)), None)
 
-    def open(self, on_health: Callable[[Slot | None], OnHealth]) -> Version:
+    def open(self, on_health: OnHealth) -> Version:
         """Load the first version in line that answers here.
 
         Args:
-            on_health: Returns what is told of the health of a slot's model.
+            on_health: What is told of the model's health.
 
         Raises:
             BundleError: There is none.
@@ -129,7 +129,7 @@ class Versions:
                 continue
             try:
                 trial = slot is not None and slot == slots.trial
-                return self._opened(slot, on_health(slot), trial=trial)
+                return self._opened(slot, on_health, trial=trial)
             except EdgeInferError as error:
                 failed.append(f"{slot.digest[:12] if slot else 'the bundled one'}: {error}")
         raise BundleError(

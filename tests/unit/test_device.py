@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from device_rig import ITEM, URL, DeviceRig, answered, failing, nan
 from signed_files import FAMILY
 
 import edgeinfer as ei
+from edgeinfer.bundle import Budgets
 from edgeinfer.host import FileLock, Surroundings
 from edgeinfer.rollout import Exposures, Vetoes
 
@@ -148,6 +150,40 @@ def test_a_current_that_begins_to_fail_gives_way_to_the_previous(rig):
     assert slots(device).previous is None
 
 
+@pytest.mark.parametrize(("budget", "calls"), [({"p99_ms": 1e-6}, 301), ({"p99_ms": 1e6}, 700)])
+def test_a_current_that_is_too_slow_gives_way_once_that_is_known(rig, budget, calls):
+    rig.choose(rig.publish("2.0.0", b"new", lambda each: replace(each, budgets=Budgets(**budget))))
+    device = rig.device()
+    device.update()
+    assert answered(device, 50) == "2.0.0"
+    too_slow = budget["p99_ms"] < 1
+    assert answered(device, calls - 50) == ("1.0.0" if too_slow else "2.0.0")
+    found = [each.kind for each in Vetoes(device._furniture.home).entries()]
+    assert found == (["p99"] if too_slow else [])
+
+
+def test_a_model_that_turns_to_nan_gives_way_though_its_answers_have_no_classes(rig):
+    """Without classes NaN is no error of its own: health sees it, and the version before answers."""
+
+    def plain(manifest):
+        (output,) = manifest.outputs
+        bare = replace(output, labels=None, postprocess=())
+        return replace(manifest, outputs=(bare,), calibration=None, cascade=None, cloud=None, drift=None)
+
+    rig.choose(rig.publish("2.0.0", b"new", plain))
+    device = rig.device()
+    device.update()
+    for _ in range(4):
+        device.model(FAMILY).predict(ITEM)
+    assert not device.model(FAMILY).on_trial
+    rig.engine.answers[b"new"] = nan
+    for _ in range(130):
+        device.model(FAMILY).predict(ITEM)
+    assert device.model(FAMILY).model.manifest.version == "1.0.0"
+    (veto,) = Vetoes(device._furniture.home).entries()
+    assert veto.kind == "not_finite"
+
+
 def test_a_fleet_is_rolled_back_by_naming_the_old_digest(rig):
     first, second = rig.publish("2.0.0", b"new"), rig.publish("3.0.0", b"newer")
     device = rig.device()
@@ -227,8 +263,6 @@ def test_conditions_are_looked_at_before_a_byte_of_a_model_is_fetched(rig, aroun
 
 
 def test_a_bundle_that_no_runtime_here_can_run_is_not_fetched(rig):
-    from dataclasses import replace
-
     def newer(manifest):
         variants = [replace(each, requires={"fake-engine": "9.0"}) for each in manifest.variants]
         return replace(manifest, variants=tuple(variants))
@@ -240,8 +274,6 @@ def test_a_bundle_that_no_runtime_here_can_run_is_not_fetched(rig):
 
 
 def test_a_bundle_that_does_not_fit_into_memory_is_not_fetched(rig):
-    from dataclasses import replace
-
     def large(manifest):
         return replace(
             manifest, variants=tuple(replace(each, memory_bytes=1 << 50) for each in manifest.variants)
