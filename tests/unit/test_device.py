@@ -168,7 +168,9 @@ def test_a_model_that_turns_to_nan_gives_way_though_its_answers_have_no_classes(
     def plain(manifest):
         (output,) = manifest.outputs
         bare = replace(output, labels=None, postprocess=())
-        return replace(manifest, outputs=(bare,), calibration=None, cascade=None, cloud=None, drift=None)
+        return replace(
+            manifest, outputs=(bare,), calibration=None, cascade=None, cloud=None, drift=None, confusion=None
+        )
 
     rig.choose(rig.publish("2.0.0", b"new", plain))
     device = rig.device()
