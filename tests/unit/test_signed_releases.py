@@ -4,61 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import UTC, datetime, timedelta
 
 import pytest
+from releases_rig import FLAGS, Rig
 from securesystemslib.signer import CryptoSigner
-from signed_files import FAMILY, NOW, SignedFiles, sha256
-from tuf.api.metadata import Root
-from tuf.ngclient import Updater
+from signed_files import FAMILY, sha256
 
 from edgeinfer.errors import (
     ConnectionLostError,
     EdgeInferError,
-    ExpiredError,
     NetworkTimeoutError,
     StoreError,
     UntrustedError,
     UpdateError,
 )
 from edgeinfer.net import Response
-from edgeinfer.store import Home
-from edgeinfer.testing import FakeClock, FakeFileServer, ScriptedTransport, write_sample_bundle
-from edgeinfer.updates import FLAGS_ROLE, Server, SignedReleases, SignedTimes, family_role, manifest_target
-from edgeinfer.version import BUILT
+from edgeinfer.updates import FLAGS_ROLE, family_role, manifest_target
 
-FLAGS = b'{"flags": {}, "metadata": {"version": "1"}}'
 YEAR_S = 365 * 86_400.0
-
-
-class Rig:
-    def __init__(self, folder):
-        self.folder, self.files = folder, SignedFiles(folder / "served")
-        self.bundle = folder / "a.eib"
-        write_sample_bundle(self.bundle)
-        self.digest = self.files.add_bundle(self.bundle)
-        self.files.add_flags(FLAGS)
-        self.clock = FakeClock(NOW.timestamp())
-        self.server = FakeFileServer(folder / "served")
-        self.transport = ScriptedTransport(self.server)
-        self.releases = self.reopened()
-
-    def reopened(self):
-        """As after a restart."""
-        times = SignedTimes(Home(self.folder / "home", clock=self.clock))
-        server = Server("https://updates.example.org", self.files.root)
-        return SignedReleases(server, self.folder / "metadata", self.transport, self.clock, times)
-
-    @property
-    def flags(self):
-        found = self.releases.flags()
-        return None if found is None else self.releases.fetch(found)
-
-    def answers(self, name, body, status=200):
-        """Let the server answer something else for a file."""
-        self.server.changes = lambda request, answer: (
-            Response(status, {}, body) if request.url.endswith(name) else answer
-        )
 
 
 @pytest.fixture
@@ -198,126 +161,6 @@ def test_parts_of_two_releases_are_not_mixed(rig):
         rig.releases.check()
 
 
-def test_who_holds_back_what_is_new_is_found_out_when_the_old_ends(rig):
-    rig.releases.check()
-    rig.clock.advance(6 * 86_400)
-    rig.releases.check()
-    rig.clock.advance(2 * 86_400)
-    with pytest.raises(ExpiredError, match=r"timestamp.json is expired.*check this machine's clock"):
-        rig.releases.check()
-
-
-def test_in_1970_updates_work_and_what_is_over_by_signed_time_is_refused(rig, tmp_path):
-    shutil.copytree(rig.files.folder, tmp_path / "old")
-    rig.clock = FakeClock(0.0)
-    rig.releases = rig.reopened()
-    rig.releases.check()
-    assert rig.flags == FLAGS
-    # The publisher goes on for months; somebody replays what was signed first to a device that saw it.
-    rig.files.now = NOW + timedelta(days=20)
-    rig.files.signed["timestamp"].expires = NOW + timedelta(days=27)
-    rig.files.publish("targets")
-    rig.releases.check()
-    times = SignedTimes(Home(tmp_path / "home"))
-    keys = (rig.files.signers["timestamp"][0].public_key.keyid,)
-    assert times.latest(keys) == rig.files.now.timestamp()
-    shutil.rmtree(tmp_path / "metadata")
-    shutil.copytree(tmp_path / "old", rig.files.folder, dirs_exist_ok=True)
-    with pytest.raises(ExpiredError):
-        rig.reopened().check()
-
-
-def test_in_1970_no_time_before_this_release_was_made_is_believed(rig):
-    rig.clock = FakeClock(0.0)
-    assert rig.reopened().now(()) == BUILT
-    for role in ("targets", "snapshot", "timestamp"):
-        rig.files.signed[role].expires = datetime.fromtimestamp(BUILT - 1, UTC)
-    rig.files.publish("targets")
-    with pytest.raises(ExpiredError):
-        rig.reopened().check()
-
-
-def test_in_2031_updates_are_refused_and_work_again_when_the_clock_is_right(rig):
-    rig.releases.check()
-    rig.clock.set_utc(NOW.timestamp() + 5 * YEAR_S)
-    with pytest.raises(ExpiredError, match="check this machine's clock"):
-        rig.reopened().check()
-    rig.clock.set_utc(NOW.timestamp())
-    rig.reopened().check()
-
-
-def test_a_stolen_timestamp_key_cannot_hold_a_fleet_in_the_future(rig):
-    rig.files.now = NOW + timedelta(days=4000)
-    rig.files.signed["timestamp"].expires = NOW + timedelta(days=5000)
-    rig.files.publish()
-    rig.releases.check()
-    rig.files.now = NOW
-    rig.files.signed["timestamp"].expires = NOW + timedelta(days=7)
-    rig.files.publish()
-    with pytest.raises(ExpiredError):
-        rig.reopened().check()
-    replace_key(rig.files, "timestamp")
-    rig.files.publish()
-    rig.reopened().check()
-    assert rig.reopened().now((rig.files.signers["timestamp"][0].public_key.keyid,)) == NOW.timestamp()
-
-
-def replace_key(files, role):
-    """Rotate the key of a role that the root names."""
-    root, new = files.signed["root"], CryptoSigner.generate_ed25519()
-    assert isinstance(root, Root)
-    for old in files.signers[role]:
-        root.revoke_key(old.public_key.keyid, role)
-    root.add_key(new.public_key, role)
-    files.signers[role] = [new]
-    root.version += 1
-    files.write("root")
-
-
-def test_an_issue_time_that_is_none_is_no_time(rig):
-    for issued in ("soon", True, -5, 10**30, int(NOW.timestamp()) + 900 * 86_400):
-        timestamp = rig.files.signed["timestamp"]
-        rig.files.publish()
-        metadata = rig.files.folder / "metadata/timestamp.json"
-        assert metadata.exists()
-        timestamp.version += 1
-        resign(rig.files, "timestamp", issued)
-        rig.releases.check()
-        assert rig.releases.now((rig.files.signers["timestamp"][0].public_key.keyid,)) == NOW.timestamp()
-
-
-def resign(files, role, issued):
-    from tuf.api.metadata import Metadata
-
-    signed = files.signed[role]
-    signed.unrecognized_fields["x-edgeinfer-issued"] = issued
-    metadata = Metadata(signed)
-    for signer in files.signers[role]:
-        metadata.sign(signer, append=True)
-    files.put("metadata/timestamp.json", metadata.to_bytes())
-
-
-@pytest.mark.parametrize("role", ["targets", "snapshot", "timestamp"])
-def test_keys_that_are_replaced_are_followed(rig, role):
-    rig.releases.check()
-    replace_key(rig.files, role)
-    if role == "targets":
-        rig.files.signed["root"].roles["targets"].threshold = 1
-        rig.files.signed["root"].version += 1
-        rig.files.write("root")
-    rig.files.publish(*(() if role in ("snapshot", "timestamp") else (role,)))
-    releases = rig.reopened()
-    releases.check()
-    assert releases.manifest(FAMILY, rig.digest)
-
-
-def test_a_root_that_too_few_signed_is_refused(rig):
-    rig.files.signed["root"].version += 1
-    rig.files.write("root", rig.files.signers["root"][:1])
-    with pytest.raises(UntrustedError):
-        rig.releases.check()
-
-
 @pytest.mark.parametrize(
     "body",
     [
@@ -408,14 +251,6 @@ def test_a_folder_that_cannot_be_written_is_told(rig):
     (rig.folder / "metadata").write_text("a file")
     with pytest.raises(StoreError):
         rig.reopened()
-
-
-def test_python_tuf_still_judges_by_the_one_time_that_is_set(rig):
-    """`reference_time` is private; without it a device in 1970 or 2031 would judge wrongly."""
-    (rig.folder / "pin").mkdir()
-    updater = Updater(str(rig.folder / "pin"), "https://x", fetcher=None, bootstrap=rig.files.root)
-    assert isinstance(updater._trusted_set.reference_time, datetime)
-    assert updater._trusted_set.reference_time.tzinfo is not None
 
 
 def test_all_that_goes_wrong_is_of_the_error_tree(rig):
