@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from edgeinfer.cli.editing import PASSPHRASE
 from edgeinfer.cli.egress import moment
 from edgeinfer.cli.table import table
 from edgeinfer.errors import RepositoryError, printable
@@ -18,7 +19,6 @@ from edgeinfer.host import SystemClock
 from edgeinfer.repository import KeyChange, Keys, Outcome, Plan, Quorum, SignedRepository, Status, alarms
 
 _PATH = click.Path(path_type=Path)
-_SECRET = "EDGEINFER_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
 _DAY_S = 86_400
 _FOLDER = click.option(
     "--folder", type=_PATH, default=Path("repository"), show_default=True, help="What is served."
@@ -251,7 +251,7 @@ def _echo(lines: Iterable[str]) -> None:
 
 
 def _kept(keys: Path) -> Keys:
-    return Keys(keys, os.environ.get(_SECRET, ""))
+    return Keys(keys, os.environ.get(PASSPHRASE, ""))
 
 
 def _quorum(text: str, single_key: bool) -> Quorum:

@@ -21,7 +21,7 @@ from edgeinfer.errors import FlagError, RepositoryError
 from edgeinfer.flags import document_faults, read_document
 from edgeinfer.host import Clock
 from edgeinfer.repository.changes import days_of, delegate, differences, grant, issued, keys_of, role_of
-from edgeinfer.repository.content import offered, put_bundle, put_flags
+from edgeinfer.repository.content import flags_document, offered, put_bundle, put_flags
 from edgeinfer.repository.keys import Keys
 from edgeinfer.repository.planning import (
     ONE,
@@ -301,6 +301,21 @@ class SignedRepository:
                 change.stage(name, change.edited(name))
             due &= {SNAPSHOT, TIMESTAMP}
             return change.publish(due=due, urgent=bool(due))
+
+    def flags(self) -> bytes | None:
+        """Return the document of flags that is published, or None where none is.
+
+        Raises:
+            RepositoryError: There is no repository, or its files are missing.
+            FlagError: What is published is no document of flags.
+        """
+        try:
+            document = flags_document(self.storage, self._opened().before)
+        except OSError as error:
+            raise RepositoryError(
+                f"the published flags cannot be read ({error.strerror or error})"
+            ) from error
+        return None if document is None else document.data
 
     def status(self) -> Status:
         """Return how the repository stands; every signature and every file is verified.

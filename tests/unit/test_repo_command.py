@@ -235,3 +235,30 @@ def test_every_command_says_in_a_sentence_what_it_does():
         (line,) = (each for each in printed.splitlines() if each.split()[:1] == [name])
         assert len(line.split()) > 3
         assert Path(name).name in typed(f"{name} --help")
+
+
+def flags_typed(line: str) -> str:
+    done = CliRunner().invoke(cli, ["flags", *line.split()], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_a_published_flag_is_ramped_and_killed_in_place_signed_by_the_flags_key(here):
+    typed("init --family vision")
+    nothing = CliRunner().invoke(cli, ["flags", "kill", "cloud", "--repo", "repository"])
+    assert "no flags are published yet" in str(nothing.exception)
+    flag = {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "off"}
+    document = {"flags": {"cloud": flag}, "metadata": {"version": "1"}}
+    (here / "flags.json").write_text(json.dumps(document))
+    typed("add --flags flags.json")
+    told = flags_typed("ramp cloud 5% --variant on --repo repository")
+    assert '"on", 5000' in told
+    assert "published: flags" in told
+    assert "DISABLED" in flags_typed("kill cloud --repo repository")
+    published = SignedRepository(here / "repository", Keys(here / "keys"), SystemClock()).flags()
+    assert json.loads(published)["flags"]["cloud"]["state"] == "DISABLED"
+    assert json.loads((here / "flags.json").read_text()) == document
+    assert "every signature and file holds" in typed("status")
+    (here / "keys").rename(here / "elsewhere")
+    lacking = CliRunner().invoke(cli, ["flags", "kill", "cloud", "--undo", "--repo", "repository"])
+    assert isinstance(lacking.exception, EdgeInferError)
