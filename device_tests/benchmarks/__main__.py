@@ -13,11 +13,14 @@ from device_tests.benchmarks import (
     crowds,
     engines,
     flags,
+    fleets,
     others,
     pictures,
     predictors,
+    shadows,
     starts,
     steadiness,
+    updates,
 )
 from device_tests.benchmarks.chart import drawn
 from device_tests.benchmarks.compare import Row, Skipped
@@ -32,6 +35,9 @@ SUITES = {
     "steadiness": steadiness,
     "predictors": predictors,
     "flags": flags,
+    "fleets": fleets,
+    "shadows": shadows,
+    "updates": updates,
     "others": others,
 }
 RESULTS, PICTURE, LOG = Path("build/bench.json"), Path("build/bench.svg"), Path("build/bench.log")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
+from edgeinfer.cli.editing import InFile, Place, Published, edit
 from edgeinfer.errors import FlagError
 from edgeinfer.flags import (
     FileSource,
@@ -20,7 +20,7 @@ from edgeinfer.flags import (
     read_document,
     revived,
 )
-from edgeinfer.host import SystemClock, atomic_file
+from edgeinfer.host import SystemClock
 
 _FILE = click.option(
     "--file",
@@ -31,6 +31,12 @@ _FILE = click.option(
     help="The document.",
 )
 _PATH = click.Path(path_type=Path)
+_REPO = click.option(
+    "--repo", type=_PATH, help="Change what is published in this signed repository, in place of a file."
+)
+_KEYS = click.option(
+    "--keys", type=_PATH, default=Path("keys"), show_default=True, help="With --repo: the key of the flags."
+)
 
 
 @click.group()
@@ -73,25 +79,28 @@ def explain(flag: str, pairs: tuple[str, ...], path: Path) -> None:
 @click.argument("flag")
 @click.argument("share")
 @click.option("--variant", help="The variant that is ramped, where the flag has no shares yet.")
+@click.option("--control", is_flag=True, help="Compare it with a share of the same size that runs the rest.")
 @_FILE
-def ramp(flag: str, share: str, variant: str | None, path: Path) -> None:
+@_REPO
+@_KEYS
+def ramp(flag: str, share: str, variant: str | None, control: bool, **where: Any) -> None:
     """Give FLAG's first variant a SHARE of all devices, such as 5%."""
     try:
         percent = float(share.removesuffix("%"))
     except ValueError:
         raise FlagError("the share", found=share, expected="a number of percent, such as 5%") from None
-    old = _parsed(path)
-    _write(path, old, ramped(old, flag, percent, variant))
+    edit(_place(**where), lambda old: ramped(old, flag, percent, variant, control=control))
 
 
 @flags.command()
 @click.argument("flag")
 @click.option("--undo", is_flag=True, help="Let it be evaluated again.")
 @_FILE
-def kill(flag: str, undo: bool, path: Path) -> None:
+@_REPO
+@_KEYS
+def kill(flag: str, undo: bool, **where: Any) -> None:
     """Turn FLAG off everywhere: each program gets its own default."""
-    old = _parsed(path)
-    _write(path, old, (revived if undo else killed)(old, flag))
+    edit(_place(**where), lambda old: (revived if undo else killed)(old, flag))
 
 
 @flags.command()
@@ -104,7 +113,7 @@ def diff(old: Path, new: Path) -> None:
 
 
 def _parsed(path: Path) -> dict[str, Any]:
-    """Read a document that is to be changed: one with faults is mended first."""
+    """Read a document that is to be compared: one with faults is mended first."""
     data = FileSource(path).fetch()
     faults = document_faults(data)
     if faults:
@@ -113,12 +122,8 @@ def _parsed(path: Path) -> dict[str, Any]:
     return parsed
 
 
-def _write(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    for line in differences(old, new):
-        click.echo(line)
-    text = json.dumps(new, indent=2, ensure_ascii=False) + "\n"
-    with atomic_file(Path(os.path.realpath(path))) as target:
-        target.write(text.encode())
+def _place(path: Path, repo: Path | None, keys: Path) -> Place:
+    return InFile(path) if repo is None else Published(repo, keys)
 
 
 def _context(pairs: tuple[str, ...]) -> dict[str, Any]:

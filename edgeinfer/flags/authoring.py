@@ -11,6 +11,8 @@ from edgeinfer.errors import FlagError
 from edgeinfer.flags.document import VERSION, version_of
 
 Parsed = dict[str, Any]
+# Runs what the rest runs, and is counted apart.
+CONTROL = "control"
 _WHOLE = 100_000  # weights of a share are thousandths of a percent
 
 
@@ -32,27 +34,46 @@ def revived(document: Parsed, key: str) -> Parsed:
     return _with_state(document, key, "ENABLED")
 
 
-def ramped(document: Parsed, key: str, percent: float, variant: str | None = None) -> Parsed:
+def ramped(
+    document: Parsed, key: str, percent: float, variant: str | None = None, *, control: bool = False
+) -> Parsed:
     """Return the document with another share of devices in a flag's variant.
 
     The variant has the first share, and the rest the other: so a ramp up only adds devices, and a ramp down removes
-    those that came last.
+    those that came last. A control has the last share, of the same size as the variant's: it runs what the rest runs
+    under a name of its own, so that equal numbers can be compared at the same time. It too only grows while the variant
+    is ramped up to 50%; beyond that it is what is left.
 
     Args:
         document: The document.
-        key: The flag: its targeting has one `fractional` of two shares, or it has no targeting yet.
+        key: The flag: its targeting has one `fractional` of two shares, or of three with its control, or it has no
+            targeting yet.
         percent: 0 to 100, in thousandths at most.
         variant: The one that is ramped, where there is no share yet; the default variant gets the rest.
+        control: Whether to begin a control; one that is there goes on.
 
     Raises:
-        FlagError: There is no such flag or variant, or it is not clear what is to be ramped.
+        FlagError: There is no such flag or variant, or it is not clear what is to be ramped, or compared with.
     """
     if not 0 <= percent <= 100:
         raise FlagError(f"the share of flag {key}", found=f"{percent:g}%", expected="0% to 100%")
     new = copy.deepcopy(document)
     flag = _flag(new, key)
+    rule = _ramped_rule(flag, key, variant)
+    by, shares = _parted(rule)
+    first, rest = shares[0][0], shares[1][0]
     weight = round(percent * _WHOLE / 100)
-    found = list(_shares(flag.get("targeting", {})))
+    control = control or len(shares) == 3
+    beside = min(weight, _WHOLE - weight) if control else 0
+    rule[:] = [*by, [first, weight], [rest, _WHOLE - weight - beside]]
+    if control:
+        _add_control(flag["variants"], key, first, rest)
+        rule.append([CONTROL, beside])
+    return _next(new)
+
+
+def _ramped_rule(flag: dict[str, Any], key: str, variant: str | None) -> list[Any]:
+    """Return the arguments of the `fractional` that is ramped: one of two shares, or of three with a control."""
     if not flag.get("targeting"):
         rest = flag.get("defaultVariant")
         if variant not in flag["variants"] or rest not in flag["variants"] or variant == rest:
@@ -62,19 +83,34 @@ def ramped(document: Parsed, key: str, percent: float, variant: str | None = Non
                 expected=f"one of {', '.join(each for each in flag['variants'] if each != rest)}",
                 next_step="name the variant that is to be ramped",
             )
-        flag["targeting"] = {"fractional": [[variant, weight], [rest, _WHOLE - weight]]}
-    elif len(found) != 1 or len(found[0]) != 2:
+        begun: list[Any] = [[variant], [rest]]
+        flag["targeting"] = {"fractional": begun}
+        return begun
+    rules = list(_fractionals(flag["targeting"]))
+    shares = _parted(rules[0])[1] if len(rules) == 1 else []
+    if len(shares) != 2 and [each[:1] for each in shares[2:]] != [[CONTROL]]:
         raise FlagError(
             f"what to ramp in flag {key}",
-            found=f"{len(found)} times `fractional`" if len(found) != 1 else f"{len(found[0])} shares",
+            found=f"{len(rules)} times `fractional`" if len(rules) != 1 else f"{len(shares)} shares",
             expected="one `fractional` of two shares: the variant that is ramped, and the rest",
         )
-    else:
-        (first, second) = found[0]
-        if variant is not None and first[0] != variant:
-            raise FlagError(f"the first share of flag {key}", found=first[0], expected=variant)
-        first[1:], second[1:] = [weight], [_WHOLE - weight]
-    return _next(new)
+    if variant is not None and shares[0][0] != variant:
+        raise FlagError(f"the first share of flag {key}", found=shares[0][0], expected=variant)
+    return rules[0]
+
+
+def _add_control(variants: dict[str, Any], key: str, first: Any, rest: Any) -> None:
+    """Let the control be what the rest is."""
+    if CONTROL in (first, rest) or not isinstance(rest, str) or rest not in variants:
+        raise FlagError(
+            f"flag {key} cannot have a control",
+            found=f"{_short(first)} and {_short(rest)} in its shares",
+            expected=f"names of variants, none of them {CONTROL!r}",
+        )
+    if variants.setdefault(CONTROL, variants[rest]) != variants[rest]:
+        raise FlagError(
+            f"the control of flag {key}", found=_short(variants[CONTROL]), expected=_short(variants[rest])
+        )
 
 
 def differences(old: Parsed, new: Parsed) -> list[str]:
@@ -119,16 +155,22 @@ def _flag(document: Parsed, key: str) -> dict[str, Any]:
     return flag
 
 
-def _shares(rule: Any) -> Iterator[list[list[Any]]]:
-    """Yield the shares of each `fractional` in a rule, without what the devices are told apart by."""
+def _fractionals(rule: Any) -> Iterator[list[Any]]:
+    """Yield the arguments of each `fractional` in a rule."""
     if isinstance(rule, dict):
         for name, value in rule.items():
             if name == "fractional" and isinstance(value, list):
-                yield [each for each in value if isinstance(each, list)]
-            yield from _shares(value)
+                yield value
+            yield from _fractionals(value)
     elif isinstance(rule, list):
         for each in rule:
-            yield from _shares(each)
+            yield from _fractionals(each)
+
+
+def _parted(arguments: list[Any]) -> tuple[list[Any], list[list[Any]]]:
+    """Return what a `fractional` tells devices apart by, if it says so, and its shares."""
+    shares = [each for each in arguments if isinstance(each, list)]
+    return [each for each in arguments if not isinstance(each, list)], shares
 
 
 def _next(document: Parsed) -> Parsed:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import field
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgeinfer.flags.percentages import chosen
-from edgeinfer.frozen import frozen
+from edgeinfer.flags.percentages import chosen, chosen_at, position_of
+from edgeinfer.frozen import changed, frozen
 from edgeinfer.importing import imported
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ ErrorCode = Literal["FLAG_NOT_FOUND", "PARSE_ERROR", "TYPE_MISMATCH", "INVALID_C
 Context = Mapping[str, Any]
 # What may come of joining texts, lists and numbers: a rule of a few words could fill the memory else.
 _MOST_LENGTH, _MOST_NUMBER = 10_000, 2.0**1000
+_ROLLOUT = "rollout"
 
 
 @frozen
@@ -36,6 +37,8 @@ class Resolution:
         error: What failed, likewise; None where nothing did.
         message: In words.
         metadata: Of the flag.
+        position: Where on the line of shares the device stands in the flag's rollout; None where the flag is of none,
+            or its rule did not ask yet.
     """
 
     variant: str | None
@@ -44,21 +47,56 @@ class Resolution:
     error: ErrorCode | None = None
     message: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    position: int | None = None
 
 
-def resolve(flag: Definition, context: Context, timestamp: float) -> Resolution:
+class Standing:
+    """Where a device stands on the line of shares in a rollout: as it was drawn once, or drawn when it is asked for.
+
+    Attributes:
+        position: None before it is drawn.
+    """
+
+    def __init__(self, position: int | None) -> None:
+        self.position = position
+
+    def of(self, value: object) -> int:
+        """Return the position; a value is hashed for it once.
+
+        Raises:
+            ValueError: The value cannot be written as CBOR.
+        """
+        if self.position is None:
+            self.position = position_of(value)
+        return self.position
+
+
+def rollout_of(flag: Definition) -> str | None:
+    """Return the id of the rollout that a flag belongs to, or None."""
+    rollout = flag.metadata.get(_ROLLOUT)
+    return rollout if isinstance(rollout, str) and rollout else None
+
+
+def resolve(flag: Definition, context: Context, timestamp: float, position: int | None = None) -> Resolution:
     """Return what a flag says.
 
     Args:
         flag: Its definition.
         context: Attributes of the device and `targetingKey`.
         timestamp: The time, in seconds since 1970.
+        position: Where the device stands in the flag's rollout; None where it was not drawn yet.
     """
     if not flag.enabled:  # first: a kill needs nothing else of a flag to be right
         return Resolution(None, None, "DISABLED", metadata=flag.metadata)
     if flag.fault:
         return failed(flag, "PARSE_ERROR", flag.fault)
-    return _default(flag, "STATIC") if flag.targeting is None else _targeted(flag, context, timestamp)
+    if flag.targeting is None:
+        return _default(flag, "STATIC")
+    data = seen_by_rules(flag, context, timestamp)
+    if rollout_of(flag) is None:
+        return _targeted(flag, data, None)
+    standing = Standing(position)
+    return changed(_targeted(flag, data, standing), position=standing.position)
 
 
 def seen_by_rules(flag: Definition, context: Context, timestamp: float) -> dict[str, Any]:
@@ -70,14 +108,17 @@ def seen_by_rules(flag: Definition, context: Context, timestamp: float) -> dict[
     }
 
 
-def evaluated(rule: object, data: Context) -> Any:
+def evaluated(rule: object, data: Context, standing: Standing | None = None) -> Any:
     """Return what a rule gives; raises whatever evaluating it raises."""
-    return _json_logic()(rule, data, _operators())
+    operators = _operators()
+    if standing is not None:
+        operators = {**operators, "fractional": partial(shares, standing=standing)}
+    return _json_logic()(rule, data, operators)
 
 
-def _targeted(flag: Definition, context: Context, timestamp: float) -> Resolution:
+def _targeted(flag: Definition, data: Context, standing: Standing | None) -> Resolution:
     try:
-        found = evaluated(flag.targeting, seen_by_rules(flag, context, timestamp))
+        found = evaluated(flag.targeting, data, standing)
         variant = str(found).lower() if isinstance(found, bool) else str(found)
     except ReferenceError as error:  # an operator that is none
         return failed(flag, "PARSE_ERROR", f"its targeting: {error}")
@@ -110,17 +151,19 @@ def _of(flag: Definition, variant: str, reason: Reason) -> Resolution:
     return Resolution(variant, flag.variants[variant], reason, metadata=flag.metadata)
 
 
-def shares(data: Any, *arguments: Any) -> object:
-    """`fractional`: return the variant whose share a device falls into, or None where they cannot be told apart."""
-    by: Any = None
-    if arguments and not isinstance(arguments[0], list):
-        by, arguments = arguments[0], arguments[1:]
-    elif data.get("targetingKey") and isinstance(data["targetingKey"], str):
-        by = [data.get("$flagd", {}).get("flagKey", ""), data["targetingKey"]]
-    if by is None:
-        return None
+def shares(data: Any, *arguments: Any, standing: Standing | None = None) -> object:
+    """`fractional`: return the variant whose share a device falls into, or None where they cannot be told apart.
+
+    Args:
+        data: What the rule sees.
+        arguments: The shares; before them what tells devices apart, unless it is the flag and `targetingKey`.
+        standing: Where the device stands in a rollout, if it is told apart by these two.
+    """
+    own = not arguments or isinstance(arguments[0], list)
+    by = _usual_key(data) if own else arguments[0]
+    pairs = arguments if own else arguments[1:]
     weights = []
-    for each in arguments:
+    for each in pairs:
         if not isinstance(each, list) or not 1 <= len(each) <= 2:
             return None
         weight = each[1] if len(each) == 2 else 1
@@ -128,11 +171,22 @@ def shares(data: Any, *arguments: Any) -> object:
             return None
         weights.append(weight)
     try:
-        place = chosen(by, weights)
+        place = _chosen(by, weights, standing if own else None)
     except (ValueError, RecursionError):
         return None
-    found: object = None if place is None else arguments[place][0]
+    found: object = None if place is None else pairs[place][0]
     return found
+
+
+def _usual_key(data: Any) -> list[Any] | None:
+    key = data.get("targetingKey")
+    return [data.get("$flagd", {}).get("flagKey", ""), key] if key and isinstance(key, str) else None
+
+
+def _chosen(by: object, weights: list[int], standing: Standing | None) -> int | None:
+    if standing is not None and (by is not None or standing.position is not None):
+        return chosen_at(standing.of(by), weights)
+    return None if by is None else chosen(by, weights)
 
 
 @cache

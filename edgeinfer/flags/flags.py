@@ -5,7 +5,8 @@ Invariants:
 * what was fetched holds from `activate` on, and in no session that began before; a kill holds at once, everywhere;
 * an older document never takes the place of a newer one, and one that comes with an app never that of a fetched one
   of the same or a later release;
-* what was fetched is kept before it holds, so that a kill once seen holds offline and after a restart too.
+* what was fetched is kept before it holds, so that a kill once seen holds offline and after a restart too;
+* where the device stands in a rollout is kept before a share of it holds, and is not computed again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from edgeinfer.errors import FlagError, StoreError
 from edgeinfer.flags.context import checked
 from edgeinfer.flags.document import Document, read_document
 from edgeinfer.flags.evaluation import failed, resolve
-from edgeinfer.flags.snapshot import NOTHING, Snapshot, compiled, outdated, told
+from edgeinfer.flags.snapshot import NOTHING, Positions, Snapshot, compiled, outdated, told
 from edgeinfer.host import Clock, SystemClock, tell
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Flags:
             a random text of the app's, the same for as long as the device is to stay in its share.
         source: Where documents come from.
         bundled: The document that came with the app, for the first start.
-        home: Where fetched documents are kept.
+        home: Where fetched documents are kept, and where the device stands in rollouts.
         clock: The time.
 
     Raises:
@@ -65,9 +66,12 @@ class Flags:
         # What was fetched last, what was activated of it with the kills since, and that with what it is too old for.
         self._next = self._active = self._now = NOTHING
         self._stale_at, self._fresh_at = _NEVER, self._clock.monotonic()
+        self._positions: Positions = {}
         first = None if bundled is None else read_document(bundled)
         age_s = 0.0
         if self._kept is not None:
+            with suppress(StoreError):  # where it cannot be read, it is drawn again
+                self._positions = self._kept.positions()
             with suppress(StoreError, FlagError):  # what cannot be read is fetched again
                 kept = self._kept.newest()
                 if kept is not None and (first is None or kept[0].version >= first.version):
@@ -81,6 +85,11 @@ class Flags:
     def document(self) -> Document | None:
         """The document that holds."""
         return self._now.document
+
+    @property
+    def newest(self) -> Document | None:
+        """The document that was fetched last, whether it holds already or waits for `activate`."""
+        return self._next.document
 
     @property
     def has_source(self) -> bool:
@@ -187,7 +196,18 @@ class Flags:
             self._swap()
 
     def _compiled(self, document: Document) -> Snapshot:
-        return compiled(document, self._context, self._clock.utc(), self._clock.monotonic)
+        found = self._evaluated(document)
+        drawn = {at: each for at, each in found.positions.items() if at not in self._positions}
+        if not drawn or self._kept is None:
+            return found
+        with suppress(StoreError):  # a home that cannot be written is tried again with the next document
+            self._positions = self._kept.settle(drawn)
+        moved = any(self._positions.get(at, each) != each for at, each in drawn.items())
+        return self._evaluated(document) if moved else found
+
+    def _evaluated(self, document: Document) -> Snapshot:
+        clock = self._clock
+        return compiled(document, self._context, clock.utc(), clock.monotonic, self._positions)
 
     def _grow_old(self) -> None:
         # Whoever has the lock is about to swap, perhaps behind a write to the disk.

@@ -1,16 +1,21 @@
-"""The documents of flags that a home keeps: the newest that was fetched, so that a kill holds after a restart too."""
+"""What a home keeps of flags: the newest document, so that a kill holds after a restart, and the device's positions.
+
+A position is where the device stands on the line of shares in one rollout: once drawn, nothing moves it.
+"""
 
 from __future__ import annotations
 
 from edgeinfer.errors import FlagError
 from edgeinfer.flags.document import Document, read_document
+from edgeinfer.flags.percentages import POSITIONS
+from edgeinfer.flags.snapshot import Positions
 from edgeinfer.store import Home
 
 _ONE = "fetched"
 
 
 class KeptFlags:
-    """The newest document of a home."""
+    """The newest document of a home, and the device's positions."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -48,3 +53,24 @@ class KeptFlags:
                 "INSERT OR REPLACE INTO flags VALUES (?, ?, ?, ?)",
                 (_ONE, document.version, self._home.clock.utc(), document.data),
             )
+
+    def positions(self) -> dict[tuple[str, str], int]:
+        """Return where this device stands, by flag and rollout.
+
+        Raises:
+            StoreError: The home cannot be read.
+        """
+        rows = self._home.rows("SELECT flag, rollout, position FROM assignments")
+        return {(flag, rollout): position for flag, rollout, position in rows if 0 <= position < POSITIONS}
+
+    def settle(self, drawn: Positions) -> dict[tuple[str, str], int]:
+        """Keep positions that were drawn, but for those that another process drew before; return all that hold.
+
+        Raises:
+            StoreError: They cannot be kept.
+        """
+        with self._home.transaction(durable=True) as connection:
+            connection.executemany(
+                "INSERT OR IGNORE INTO assignments VALUES (?, ?, ?)", [(*at, drawn[at]) for at in drawn]
+            )
+        return self.positions()

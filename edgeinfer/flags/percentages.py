@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 
 ALGORITHM = "edge-v1"
 MOST_WEIGHT = 2**31 - 1
+POSITIONS = 2**32
 _WORD = 0xFFFFFFFF
 _UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG = (kind << 5 for kind in range(7))
 _POSITIVE_BIG, _NEGATIVE_BIG = 2, 3
@@ -37,10 +38,15 @@ def chosen(value: object, weights: Sequence[int]) -> int | None:
     Raises:
         ValueError: The value cannot be written as CBOR.
     """
+    return chosen_at(position_of(value), weights)
+
+
+def chosen_at(position: int, weights: Sequence[int]) -> int | None:
+    """Return the index of the share that a position falls into, as `chosen` does for a value."""
     total = sum(max(0, each) for each in weights)
     if not 0 < total <= MOST_WEIGHT:
         return None
-    place = bucket(value, total)
+    place = (position * total) >> 32
     for index, weight in enumerate(weights):
         place -= max(0, weight)
         if place < 0:
@@ -54,7 +60,16 @@ def bucket(value: object, total: int) -> int:
     Raises:
         ValueError: The value cannot be written as CBOR.
     """
-    return (murmur3(cbor(value)) * total) >> 32
+    return (position_of(value) * total) >> 32
+
+
+def position_of(value: object) -> int:
+    """Return where a value stands on the line of shares, whatever their weights: a whole number below `POSITIONS`.
+
+    Raises:
+        ValueError: The value cannot be written as CBOR.
+    """
+    return murmur3(cbor(value))
 
 
 def murmur3(data: bytes) -> int:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from edgeinfer.flags.document import Document
-from edgeinfer.flags.evaluation import Context, Resolution, failed, resolve, stale
+from edgeinfer.flags.evaluation import Context, Resolution, failed, resolve, rollout_of, stale
 from edgeinfer.flags.flag import Flag, FlagDetails, Value, fits
 
+# Where a device stands on the line of shares, by flag and rollout.
+Positions = Mapping[tuple[str, str], int]
 _MOST_S = 5.0
 
 
@@ -60,6 +63,16 @@ class Snapshot:
         """Whether the document is too old for one of its flags."""
         return any(each.reason == "STALE" for each in self._resolutions.values())
 
+    @property
+    def positions(self) -> dict[tuple[str, str], int]:
+        """Where the device stands in the rollouts that asked for it."""
+        flags = {} if self.document is None else self.document.flags
+        return {
+            (key, rollout): each.position
+            for key, each in self._resolutions.items()
+            if each.position is not None and (rollout := rollout_of(flags[key])) is not None
+        }
+
     def killed(self) -> dict[str, Resolution]:
         """Return the flags that were killed."""
         return {key: each for key, each in self._resolutions.items() if each.reason == "DISABLED"}
@@ -69,7 +82,11 @@ NOTHING = Snapshot({})
 
 
 def compiled(
-    document: Document, context: Context, timestamp: float, elapsed: Callable[[], float]
+    document: Document,
+    context: Context,
+    timestamp: float,
+    elapsed: Callable[[], float],
+    positions: Positions = MappingProxyType({}),
 ) -> Snapshot:
     """Evaluate all flags of a document.
 
@@ -79,13 +96,15 @@ def compiled(
         timestamp: The time, in seconds since 1970.
         elapsed: Returns seconds of a monotonic clock: flags beyond the first five seconds fail, but for those that were
             killed, so that no document, whoever signed it, keeps an app from starting.
+        positions: Where the device stands in rollouts already; `Snapshot.positions` has those that were drawn beside.
     """
     until, found = elapsed() + _MOST_S, {}
     for key, flag in document.flags.items():
         if flag.enabled and elapsed() > until:
             found[key] = failed(flag, "GENERAL", "the flags before it took all the time there is")
         else:
-            found[key] = resolve(flag, context, timestamp)
+            position = positions.get((key, rollout_of(flag) or ""))
+            found[key] = resolve(flag, context, timestamp, position)
     return Snapshot(found, document)
 
 
