@@ -94,7 +94,7 @@ class Beside:
         """Hand over an item that the device answered; costs its caller nothing that they notice."""
         running = self._running
         if running is not None and answer.source == "device" and answer.bundle == running.key[0]:
-            running.shadow.offer(partial(running.current.prepare, source), answer)
+            running.shadow.offer_source(source, answer)
 
     def report(self) -> ShadowReport | None:
         """Return what the shadow that runs now has found; None where none runs."""
