@@ -103,6 +103,7 @@ class Device:
 
         Raises:
             BundleError: No version of it is here and answers.
+            UpdateError: The name of the family is none.
         """
         with self._lock:
             if family not in self._predictors:
@@ -172,7 +173,10 @@ class Device:
         with self._lock:
             if family not in self._versions:
                 self._versions[family] = Versions(
-                    family, self._bundled.get(family), self._furniture.shelf, self._loading.serving
+                    checked_family(family),
+                    self._bundled.get(family),
+                    self._furniture.shelf,
+                    self._loading.serving,
                 )
             return self._versions[family]
 

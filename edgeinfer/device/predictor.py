@@ -11,6 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -160,6 +161,7 @@ class DevicePredictor:
         if self._beside is not None:
             self._beside.close()
         with self._lock:
+            self._now.predictor.close()
             _end(self._now)
 
     def _follow(self) -> None:
@@ -170,7 +172,10 @@ class DevicePredictor:
         version = self._versions.open(self._seen)
         self._exposing.renewed()
         proving = Proving(version, self._versions, self._making.good_answers)
-        return _Serving(version, self._making.predictor(version.model), proving)
+        serving = _Serving(version, self._making.predictor(version.model), proving)
+        # Its connections are given back when the last call that uses them has its answer.
+        weakref.finalize(serving, serving.predictor.close).atexit = False
+        return serving
 
     def _is_wrong(self, serving: _Serving, answer: Prediction) -> bool:
         """Judge an answer; return whether another version has to give it."""
@@ -229,7 +234,7 @@ class DevicePredictor:
 
 
 def _end(serving: _Serving) -> None:
-    serving.predictor.close()
+    """Hold a version no more; calls that are under way have it in memory."""
     if serving.version.load is not None:
         with suppress(StoreError):
             serving.version.load.end()

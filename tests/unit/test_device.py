@@ -13,6 +13,7 @@ from signed_files import FAMILY
 import edgeinfer as ei
 from edgeinfer.host import FileLock, Surroundings
 from edgeinfer.rollout import Exposures
+from edgeinfer.testing.engine import mean_logits
 
 YEAR_S = 365 * 86_400.0
 
@@ -285,6 +286,32 @@ def test_without_any_bundle_it_says_so(rig):
     device = rig.device(bundled=None)
     with pytest.raises(ei.BundleError, match=r"no version of vision answers here.*Device\(bundled"):
         device.model(FAMILY)
+
+
+@pytest.mark.parametrize("family", ["../../etc", "", "Vision", "a" * 65])
+def test_a_family_whose_name_is_none_is_refused(rig, family):
+    with pytest.raises(ei.UpdateError, match="name of a family"):
+        rig.device().model(family)
+    with pytest.raises(ei.UpdateError, match="name of a family"):
+        rig.device(bundled={family: rig.bundled})
+
+
+def test_a_call_that_is_under_way_ends_with_the_version_that_it_began_with(rig):
+    device = rig.device()
+    model = device.model(FAMILY)
+    rig.choose(rig.publish("2.0.0", b"new"))
+    before = model.predictor
+
+    def swapped(image):
+        if model.model.manifest.version == "1.0.0":
+            device.update()
+            assert not before._closed
+        return mean_logits(image)
+
+    rig.engine.answers[b"model"] = swapped
+    assert model.predict(ITEM).bundle != model.model.digest
+    assert model.model.manifest.version == "2.0.0"
+    assert before._closed, "when nobody uses it any more"
 
 
 def test_a_device_without_a_server_serves(rig):
