@@ -172,20 +172,34 @@ def test_a_process_that_lives_is_not_buried(tmp_path):
     assert other.held() == frozenset()
 
 
+FORKING = """
+import os, sys
+from pathlib import Path
+from edgeinfer.store import Home
+from edgeinfer.updates import Loads
+folder, mine, other = sys.argv[1:]
+loads = Loads(Home(folder), Path(folder) / "running")
+loads.begin(mine).answered()
+child = os.fork()
+if not child:
+    loads.begin(other)
+    os._exit(0)
+os.waitpid(child, 0)
+loads.bury()
+print(loads.held() == {mine}, loads.deaths(other))
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 def test_a_child_that_was_forked_has_a_life_of_its_own(tmp_path):
-    loads = Loads(Home(tmp_path), tmp_path / "running")
-    loads.begin(A.digest).answered()
-    child = os.fork()
-    if not child:
-        try:
-            loads.begin(B.digest)
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
-    loads.bury()
-    assert loads.held() == {A.digest}
-    assert loads.deaths(B.digest) == 1
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, str(tmp_path), A.digest, B.digest],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == "True 1\n"
 
 
 def test_good_answers_are_counted(tmp_path):
