@@ -181,10 +181,10 @@ class Device:
             return self._versions[family]
 
     def _families(self) -> dict[str, Versions]:
-        """Return the families that follow what is published."""
+        """Return the families that follow what is published: those that came with the app or were asked for."""
         if self.settings.stay_put:
             return {}
-        return {family: self._family(family) for family in (*self._bundled, *self._predictors)}
+        return {family: self._family(family) for family in {**self._bundled, **self._versions}}
 
     def _predictor(self, model: Model) -> Predictor:
         options = dict(self.settings.predictor)

@@ -286,6 +286,9 @@ def test_without_any_bundle_it_says_so(rig):
     device = rig.device(bundled=None)
     with pytest.raises(ei.BundleError, match=r"no version of vision answers here.*Device\(bundled"):
         device.model(FAMILY)
+    rig.choose(rig.publish("2.0.0", b"new"))
+    device.update()
+    assert answered(device, 4) == "2.0.0"
 
 
 @pytest.mark.parametrize("family", ["../../etc", "", "Vision", "a" * 65])
