@@ -134,7 +134,7 @@ class Versions:
                 failed.append(f"{slot.digest[:12] if slot else 'the bundled one'}: {error}")
         raise BundleError(
             f"no version of {self.family} answers here ({'; '.join(failed)})",
-            next_step="ship a bundle with the app: Device(bundled=...)",
+            next_step="ship one with the app, Device(bundled=...), or let `update` fetch one",
         )
 
     def try_out(self, slot: Slot) -> Slots:
