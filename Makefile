@@ -22,8 +22,10 @@ help:
 demo: .venv/ready
 	@$(BIN)/python sample_apps/digits/demo.py
 
+# Two at a time, whole files each; then those that want the machine for themselves.
 test: .venv/ready
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not alone" --numprocesses 2 --dist loadfile
+	$(BIN)/pytest -m alone
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

@@ -32,6 +32,8 @@ from edgeinfer.errors import EngineRunError
 from edgeinfer.host import Surroundings
 from edgeinfer.testing import FakeEngine, write_sample_bundle
 
+pytestmark = pytest.mark.alone
+
 DEADLINE_MS = 400.0
 LATE_MS = 50.0
 # The device is 60% sure of it, and 90% are asked for; the server is sure.
